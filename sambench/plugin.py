@@ -18,6 +18,9 @@ VARIABLE = "SAMBENCH_PLUGINS"
 _loading: list[tuple[str, str]] = []
 """Name and sha256 of the files that are being run, the innermost last."""
 
+_files: set[str] = set()
+"""Paths of the files that were run."""
+
 _brought: dict[tuple[str, str], tuple[str, str]] = {}
 """Of each entry that such a file registered, by kind and name: the file's name and sha256."""
 
@@ -39,12 +42,14 @@ def load_plugin(file: Path) -> str:
         raise PluginError(f"plugin {file} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
+    _files.add(str(path))
     _loading.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise PluginError(f"plugin {file} failed: {_place(error, path)}") from error
+        line = error.lineno if isinstance(error, SyntaxError) else None
+        raise PluginError(failure_in_plugin(error) or _failure(path, error, line)) from error
     finally:
         _loading.pop()
     known = os.environ.get(VARIABLE, "").split(os.pathsep)
@@ -70,10 +75,13 @@ def load_inherited() -> None:
         load_plugin(Path(path))
 
 
-def _place(error: Exception, path: Path) -> str:
-    """Return what was raised and at which line of the plugin."""
-    lines = [error.lineno] if isinstance(error, SyntaxError) else []
+def failure_in_plugin(error: BaseException) -> str | None:
+    """Return what was raised while a plugin's code ran, with its line; None if none did."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines += [frame.lineno for frame in frames if frame.filename == str(path)]
-    where = f" in line {lines[-1]}" if lines and lines[-1] else ""
-    return f"{type(error).__name__}{where}: {error}"
+    own = [frame for frame in frames if frame.filename in _files]
+    return _failure(Path(own[-1].filename), error, own[-1].lineno) if own else None
+
+
+def _failure(file: Path, error: BaseException, line: int | None) -> str:
+    where = f" in line {line}" if line else ""
+    return f"plugin {file.name} failed: {type(error).__name__}{where}: {error}"

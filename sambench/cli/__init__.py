@@ -23,7 +23,7 @@ import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, as_typed, usage_fault
 from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown
-from sambench.plugin import load_inherited
+from sambench.plugin import failure_in_plugin, load_inherited
 from sambench.store.environment import note_command, yield_cores
 
 PLAIN = dict(zip("±×÷–−…‡†§≈≥≤“”′→", '+x/--.#*$~><""\'>', strict=True))
@@ -110,6 +110,8 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in _OF_THE_USERS_FILES:
         what = "the output" if error.filename is None else shown(str(error.filename))
         return f"{what} cannot be used: {error.strerror}", 2
+    if failure := failure_in_plugin(error):
+        return failure, 2
     return f"{type(error).__name__}: {error}", 0
 
 

@@ -164,3 +164,41 @@ def test_worker_processes_load_it_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sambench", "list", "optimizers"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "half-sam" in done.stdout
+
+
+RAISES = {
+    "mine.py": """
+from sambench.models.model import Model, models
+
+def build(classes, image_size, pretrained):
+    return {}["width"]
+
+models.register(Model(name="mine", summary="fails", build=build))
+""",
+    "bad.py": """
+from sambench.optim.method import Method, optimizer
+
+@optimizer("bad", reference="none")
+class Bad(Method):
+    def direction(self, gradient):
+        return gradient().nothing
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "name", "told"),
+    [
+        ("mine.py", "mine", "adam", "plugin mine.py failed: KeyError in line 5: 'width'"),
+        ("bad.py", "small-cnn", "bad", "plugin bad.py failed: AttributeError in line 7: "),
+    ],
+)
+def test_what_its_code_raises_later_is_one_line(
+    call: Call, tmp_path: Path, file: str, model: str, name: str, told: str
+) -> None:
+    (tmp_path / file).write_text(RAISES[file])
+    assert call("prepare", "phantom", "--size", "16", "--set", "images=40").code == 0
+    given = ["--dataset", "phantom", "--size", "16", "--model", model, "--opt", name]
+    done = call("train", "--plugin", file, *given, "--epochs", "1", "--device", "cpu")
+    assert (done.code, done.err.splitlines()[-1][: len(told) + 7]) == (2, f"error: {told}")
+    assert "Traceback" not in done.err
