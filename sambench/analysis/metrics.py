@@ -79,9 +79,11 @@ class Metric:
         first = next(known, None)
         return None if first is None else self.scale * float(first)
 
-    def trusted(self, record: RunRecord) -> bool:
-        """Whether a run's measurement converged, as far as it says."""
-        return self.converged is None or value_at(record, self.converged) is not False
+    def trusted(self, records: Iterable[RunRecord]) -> list[bool]:
+        """Whether each run's measurement converged, as far as it says."""
+        if self.converged is None:
+            return [True for _ in records]
+        return [said is not False for said in values_at(records, self.converged)]
 
 
 def collapsed(record: RunRecord) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
-from sambench.analysis.inference import FOLDS, SEEDS, Floats, Keys, mean_over, t_quantile
+from sambench.analysis.inference import FOLDS, SEEDS, Floats, Keys, t_quantile
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import DIVERGED, RunRecord
@@ -36,8 +36,12 @@ class Table:
 
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
-        units = (of_runs[self.unit == number] for number in range(len(self.keys)))
-        return np.stack([mean_over(runs, 0) for runs in units])
+        there = np.isfinite(of_runs)
+        sums, numbers = np.zeros((2, len(self.keys), of_runs.shape[1]))
+        np.add.at(sums, self.unit, np.where(there, of_runs, 0.0))
+        np.add.at(numbers, self.unit, there)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums / numbers)
 
 
 def tabulate(group: Group, metric: Metric) -> Table:
@@ -148,9 +152,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
-        unconverged=sum(not metric.trusted(record) for record, _ in used)
-        if metric.converged
-        else 0,
+        unconverged=metric.trusted(record for record, _ in used).count(False),
     )
 
 
@@ -174,7 +176,7 @@ def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
         for line in group.lines
         for run, value, flat, minimum in line.read(metric)
         if (score := find_metric("accuracy").of(run)) is not None
-        for sound in [metric.trusted(run) and not flat]
+        for sound in [metric.trusted([run])[0] and not flat]
     ]
 
 
