@@ -53,8 +53,10 @@ class Run(options.Training):
         found = self.given(context, [self.optimizer], data, elsewhere)
         run = found.run
         for name in ("capture", "compile"):
-            run[name] = EXECUTION.get(run[name], run[name])
-        run["image_size"] = run["image_size"] or default_size(run["dataset"])
+            if run[name] is None or isinstance(run[name], bool):
+                run[name] = EXECUTION[run[name]]
+        if run["image_size"] is None:
+            run["image_size"] = default_size(str(run["dataset"]))
         run["optimizer"] = {"name": self.optimizer, **found.optimizer}
         return RunConfig.from_dict({**run, "replicas": replicas})
 

@@ -50,6 +50,9 @@ LATER = ("weights", "warmup", "label_smoothing", "class_weights", "sampler", "de
 OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
 """Fields that a stored run has only where several processes trained it."""
 
+USUAL_VALIDATION = 0.1
+"""Share of the training part that is set aside where a rule selects on it and none is given."""
+
 ModelName = Annotated[
     str, Meta(pattern=r"^[ -~]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
 ]
@@ -221,8 +224,16 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
         config._check_combinations()
-        selecting = config.selection == "best-validation" or config.stop.rule == "patience"
-        return replace(config, validation=config.validation or 0.1) if selecting else config
+        best = "selection=best-validation" if config.selection == "best-validation" else ""
+        selecting = best or ("stop=patience" if config.stop.rule == "patience" else "")
+        if selecting and config.validation == 0 and "validation" in settings:
+            raise ConfigError(
+                f"validation=0 leaves no image for {selecting}; give a share, or leave it out for "
+                f"{USUAL_VALIDATION}"
+            )
+        if not selecting:
+            return config
+        return replace(config, validation=config.validation or USUAL_VALIDATION)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order; what concerns replicas if there are any."""

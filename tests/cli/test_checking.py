@@ -56,6 +56,8 @@ def test_nothing_is_made_for_a_run_that_cannot_be_done(folder: Path) -> None:
         (("--devices", "cpu,cpu", "--pretrained"), "has no published weights"),
         (("--devices", "cpu,cpu", "--set", "replicas=2"), "give it by --devices instead"),
         (("--devices", "cpu,xpu"), "device xpu is not there"),
+        (("--set", "compile=[1, 2]"), "compile=[1, 2] is not allowed; allowed: auto, always"),
+        (("--set", "capture={a: 1}"), "capture={'a': 1} is not allowed; allowed: auto, always"),
     ],
 )
 def test_what_cannot_begin_is_refused_in_one_line(
@@ -66,6 +68,12 @@ def test_what_cannot_begin_is_refused_in_one_line(
     assert (done.code, json.loads(done.out)) == (2, {"error": line})
     assert said in line
     assert not Path("results").exists()
+
+
+def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
+    done = call("train", "--dataset", "phantom", *RUN, "--set", "image_size=0")
+    said = "error: image_size=0 is not allowed; allowed: a whole number >= 8\n"
+    assert (done.code, done.err) == (2, said)
 
 
 def test_no_run_of_a_comparison_fails_for_want_of_weights(call: Call, folder: Path) -> None:

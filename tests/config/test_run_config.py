@@ -462,6 +462,8 @@ def test_how_steps_are_executed_does_not_rename_a_run() -> None:
         ({"decayed": "matrices"}, "needs a weight decay"),
         ({"sampler": "balanced", "replicas": 2}, "for one process"),
         ({"average": "ema", "replicas": 2}, "for one process"),
+        ({"validation": 0, "stop": "patience=3"}, "validation=0 leaves no image for stop=patience"),
+        ({"validation": 0.0, "selection": "best-validation"}, "for selection=best-validation; giv"),
     ],
 )
 def test_settings_that_do_not_go_together(given: dict[str, Any], said: str) -> None:
