@@ -32,9 +32,9 @@ from sambench.store.record import (
 )
 from sambench.store.status import outdated
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.evaluate import classification_metrics, fit, predict
+from sambench.training.evaluate import Diverged, classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
-from sambench.training.loop import Diverged, Interrupted, Training
+from sambench.training.loop import Interrupted, Training
 from sambench.training.losses import CrossEntropy
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed

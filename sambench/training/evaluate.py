@@ -29,6 +29,10 @@ FIRST_LOOK = 16
 """Images that `reaches_accuracy` looks at first; then twice as many, up to `BATCH_SIZE`."""
 
 
+class Diverged(Exception):
+    """The training loss, or what the network puts out, became NaN or infinite."""
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Switch the network to evaluation without gradients; put each module's mode back after."""
@@ -43,10 +47,17 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def predict(model: nn.Module, images: Images) -> Array:
-    """Return the class probabilities of each image, shape (N, K), softmax taken in float64."""
+    """Return the class probabilities of each image, shape (N, K), softmax taken in float64.
+
+    Outputs that give none are Diverged: the training loss, which is that before each step, does
+    not see what the last one did.
+    """
     with evaluation_mode(model):
         logits = [model(inputs).double() for inputs, _ in images.in_order(BATCH_SIZE)]
     probabilities: Array = torch.cat(logits).softmax(dim=1).cpu().numpy()
+    if wrong := int(np.isnan(probabilities).any(axis=1).sum()):
+        told = f"of {wrong} of {len(probabilities)} images"
+        raise Diverged(f"the network's output became NaN or infinite, {told}")
     return probabilities
 
 

@@ -19,7 +19,7 @@ from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine, layout_of
-from sambench.training.evaluate import fit, reaches_accuracy
+from sambench.training.evaluate import Diverged, fit, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
 from sambench.training.losses import CrossEntropy
@@ -35,10 +35,6 @@ from sambench.training.stopping import after_epoch, within_epoch
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
-
-
-class Diverged(Exception):
-    """The loss became NaN or infinite."""
 
 
 class Interrupted(Exception):
@@ -104,8 +100,9 @@ class Training:
     def run(self) -> str:
         """Train to the end, leave the selected weights in the model, and return what ended it.
 
-        That is the stop rule whose target is met, or "epochs" for the cap. A loss that is NaN or
-        infinite is Diverged; a stop that was requested is Interrupted, with a checkpoint saved.
+        That is the stop rule whose target is met, or "epochs" for the cap. A loss or an output that
+        is NaN or infinite, or an epoch without a finite step, is Diverged; a stop that was
+        requested is Interrupted, with a checkpoint saved.
         """
         with numerics(self.config.precision):
             self._warm_up()
@@ -120,13 +117,15 @@ class Training:
 
     def _epoch(self) -> Sequence[Tensor]:
         """Train an epoch, or its rest; return its batches of indices."""
-        config, state = self.config, self.state
+        config, state, optimizer = self.config, self.state, self.optimizer
         batches = self._batches(state.epoch)
+        done, skipped = state.step, optimizer.skipped
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
+                # An epoch that has begun has a step, or it would have no loss.
                 spent = within_epoch(config.stop, state, self.clock.train_seconds)
-                if self.replicas.first(spent):
+                if self.replicas.first(spent and state.step > 0):
                     break
                 self._step(batch, last=state.step + 1 == len(batches))
                 number = len(batches[state.step])
@@ -142,6 +141,10 @@ class Training:
                     raise Interrupted(f"stopped in epoch {state.epoch + 1}, step {state.step}")
                 if self.replicas.first(self._snapshots.due):
                     self._save()
+        taken = state.step - done
+        if taken and optimizer.skipped - skipped == taken:
+            where = f"epoch {state.epoch + 1}"
+            raise Diverged(f"none of the {taken} steps of {where} was finite: all were left out")
         return batches
 
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
@@ -167,6 +170,7 @@ class Training:
             state.rounding = watch.rounding
         if last and (observed := optimizer.observation):
             state.observed = asdict(observed)
+        state.rate = float(optimizer.param_groups[0]["lr"])
         if self._scheduler is not None:
             self._scheduler.step()
 
@@ -196,7 +200,7 @@ class Training:
             train_accuracy=self._share_of_hits(batches),
             validation_loss=held["loss"] or 0.0 if held else None,
             validation_accuracy=held["accuracy"] if held else None,
-            lr=float(self.optimizer.param_groups[0]["lr"]),
+            lr=state.rate,
             gradient_evaluations=state.gradient_evaluations,
             train_seconds=self.clock.train_seconds,
             sharpness=state.observed,

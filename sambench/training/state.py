@@ -31,6 +31,7 @@ class TrainingState:
     steps: int = 0  # in all
     images: int = 0  # images trained on in all
     seen: int = 0  # in the current epoch
+    rate: float = 0.0  # learning rate of the last step
     observed: dict[str, float] | None = None  # the perturbation in the step last observed
     rounding: dict[str, float | str] | None = None  # what it left of the first one, if it rounds
     compiled: bool = False  # whether the network runs compiled; a resumed run keeps that

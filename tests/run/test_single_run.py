@@ -243,6 +243,14 @@ def test_a_run_that_diverges_is_recorded(paths: Paths) -> None:
     assert Store(paths.results).load(config) == record
 
 
+def test_a_run_whose_last_step_diverges_is_recorded(paths: Paths) -> None:
+    config = config_of(optimizer={"name": "sgd", "lr": 1e30}, epochs=1, batch_size=100)
+    record = run_one(config, paths, device=CPU)
+    assert record.status == "diverged"
+    assert str(record.error).startswith("the network's output became NaN or infinite, of ")
+    assert record.final is None
+
+
 def test_an_interrupted_run_resumes_to_the_same_record(tmp_path: Path, phantom_data: Path) -> None:
     whole = Paths(data=phantom_data, results=tmp_path / "whole")
     cut = Paths(data=phantom_data, results=tmp_path / "cut")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import nn
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, Scaling
 from sambench.optim import build
+from sambench.training.evaluate import Diverged
 from sambench.training.events import Epoch
-from sambench.training.loop import Diverged, Interrupted, Training
+from sambench.training.loop import Interrupted, Training
 from sambench.training.rewind import undisturbed
 
 CPU = torch.device("cpu")
@@ -216,6 +218,33 @@ def test_minutes_end_a_run(tmp_path: Path) -> None:
     assert run.state.steps == 1
 
 
+def test_a_budget_that_is_spent_before_the_first_step_allows_that_one(tmp_path: Path) -> None:
+    run = training(tmp_path, stop="minutes=1e-300", epochs=100)
+    assert run.run() == "minutes"
+    assert (run.state.steps, len(run.state.history)) == (1, 1)
+
+
+def test_the_rate_that_is_kept_of_an_epoch_is_that_of_its_last_step(tmp_path: Path) -> None:
+    run = training(tmp_path, epochs=4, schedule="step")
+    run.run()
+    rates = [epoch.lr for epoch in run.state.history]
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.0001])  # 5 steps each; falls after 10, 15
+    cut = training(tmp_path / "cut", stop_after=5, epochs=4, schedule="cosine")
+    with pytest.raises(Interrupted):
+        cut.run()  # between the last step of an epoch and its end
+    resumed = training(tmp_path / "cut", epochs=4, schedule="cosine")
+    resumed.run()
+    rates = [epoch.lr for epoch in resumed.state.history]
+    assert rates == pytest.approx([0.005 * (1 + cos(pi * n / 20)) for n in (4, 9, 14, 19)])
+
+
+def test_an_epoch_without_a_finite_step_ends_the_run(tmp_path: Path) -> None:
+    cautious = {"name": "sam", "rho": 1e30, "skip_nonfinite": True}
+    run = training(tmp_path, optimizer=cautious)
+    with pytest.raises(Diverged, match="none of the 5 steps of epoch 1 was finite: all were left"):
+        run.run()
+
+
 def accuracy(run: Training) -> float:
     run.model.eval()
     with torch.no_grad():
@@ -258,6 +287,13 @@ def test_the_best_weights_on_validation_are_kept(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     run = training(tmp_path, optimizer={"name": "sgd", "lr": 1e30})
     with pytest.raises(Diverged, match=r"the training loss became (nan|inf) in epoch"):
+        run.run()
+
+
+def test_a_last_step_whose_weights_give_no_numbers_ends_the_run(tmp_path: Path) -> None:
+    whole = {"epochs": 1, "batch_size": IMAGES, "validation": 0.1}
+    run = training(tmp_path, optimizer={"name": "sgd", "lr": 1e30}, **whole)
+    with pytest.raises(Diverged, match="output became NaN or infinite, of 21 of 21 images"):
         run.run()
 
 
