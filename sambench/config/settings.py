@@ -93,7 +93,7 @@ def optimizer_settings() -> Iterator[Setting]:
 
 def _kind(default: object) -> str:
     if isinstance(default, tuple):
-        return f"{len(default)} numbers"
+        return f"{len(default)} numbers in [0, 1)"
     return "false | true" if isinstance(default, bool) else "a number >= 0"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -35,10 +36,17 @@ class Base:
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked: of the default's type and not negative.
 
+        Betas are also less than 1, as torch has it.
         Of a class by its dotted name only those that were given: its defaults are its own.
         """
         checked = {name: self._check(name, value) for name, value in given.items()}
         return checked if "." in self.name else {**self.settings, **checked}
+
+    def check_together(self, settings: Mapping[str, Setting]) -> None:
+        """Refuse, by a ConfigError, complete settings that torch does not take together."""
+        plain_momentum = settings.get("momentum") and not settings.get("dampening")
+        if self.name == "sgd" and settings["nesterov"] and not plain_momentum:
+            raise ConfigError("sgd nesterov=true needs a momentum, as 0.9, and dampening=0")
 
     def load(self) -> type[torch.optim.Optimizer]:
         """Import the class; a ConfigError if there is none or it is no torch optimizer."""
@@ -57,7 +65,8 @@ class Base:
         default = self.settings.get(name)
         if default is None and isinstance(value, bool | str):
             return value
-        rule = Hyperparameter(default if isinstance(default, bool) else 0.0, help="")
+        below = 1.0 if name == "betas" else math.inf
+        rule = Hyperparameter(default if isinstance(default, bool) else 0.0, help="", below=below)
         rule.name = name
         if not isinstance(default, tuple):
             return rule.check(value, self.name)

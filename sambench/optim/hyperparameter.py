@@ -35,6 +35,8 @@ class Hyperparameter(Generic[Value]):
     """The smallest and the largest value allowed; none is negative unless said."""
     below: float = math.inf
     """Values must be smaller than this."""
+    whole: bool = False
+    """Values must be whole numbers: it counts something."""
     choices: tuple[object, ...] = ()
     """The values allowed, where it is a choice."""
     shared: bool = False
@@ -77,14 +79,16 @@ class Hyperparameter(Generic[Value]):
 
     @property
     def range(self) -> str:
-        """The values allowed, as people write them: `>= 0`, `[0, 1)`, `raw | centered`."""
+        """The values allowed, as people write them: `>= 0`, `[0, 1)`, `whole, >= 1`, `a | b`."""
         if self.choices:
             return " | ".join(str(choice).lower() for choice in self.choices)
         if self.below < math.inf:
             return f"[{self.minimum:g}, {self.below:g})"
         if self.maximum < math.inf:
             return f"[{self.minimum:g}, {self.maximum:g}]"
-        return f">= {self.minimum:g}" if self.minimum > -math.inf else "any"
+        if self.minimum == -math.inf:
+            return "any"
+        return f"whole, >= {self.minimum:g}" if self.whole else f">= {self.minimum:g}"
 
     def check(self, value: object, method: str) -> float | str | bool:
         """Return the value with the default's type; refuse another type or what is out of range."""
@@ -100,7 +104,9 @@ class Hyperparameter(Generic[Value]):
         return value if self.choices else float(value)  # type: ignore[return-value,arg-type]
 
     def _inside(self, value: float) -> bool:
-        return math.isfinite(value) and self.minimum <= value <= self.maximum and value < self.below
+        if not math.isfinite(value) or (self.whole and value != round(value)):
+            return False
+        return self.minimum <= value <= self.maximum and value < self.below
 
 
 def radius(

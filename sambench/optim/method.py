@@ -153,11 +153,13 @@ class OptimizerInfo:
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
         rest = {k: v for k, v in settings.items() if k not in {*self.hyperparameters, *used}}
         own, of = self.own(settings, found.name), self.hyperparameters
+        of_base = found.complete(rest)
+        found.check_together(of_base)
         return {
             "name": self.name,
             "base": found.name,
             **{k: v for k, v in own.items() if not (of[k].later and v == of[k].default)},
-            **found.complete(rest),
+            **of_base,
             **{k: v for k, v in used.items() if v != mechanics[k].default},
         }
 

@@ -61,6 +61,8 @@ class SharpnessAware(AroundBase):
     observing = False
     """Set it before a step to have its `observation` afterwards."""
     observed: Tensor | None = None  # the numbers of `observation`, on the device
+    skipped = 0
+    """Steps that `skip_nonfinite`, or a scaler, has left out so far."""
     total_steps: int | None = None
     """Of the whole run, where its loop has told them."""
 
@@ -86,7 +88,10 @@ class SharpnessAware(AroundBase):
         self.loss_decay = float(Mechanics.loss_decay.check(loss_decay, self.info.name))
         super().__init__(accepted.check_groups(params, self.info), own)
         accepted.check_parameters(self.trainable, [for_base, *self.param_groups])
-        self.base = base_class(self.param_groups, **for_base)
+        try:
+            self.base = base_class(self.param_groups, **for_base)
+        except ValueError as error:
+            raise ConfigError(f"base {known.name}: {error}") from error
         self.defaults = {**self.base.defaults, **own}
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
@@ -266,6 +271,7 @@ class SharpnessAware(AroundBase):
                     average_(vector, self.per_replica)
             if before is not None and not proposal.finite():
                 before.restore(self.method)
+                self.skipped += 1
             else:
                 if self.max_norm:
                     proposal.clip_(self.max_norm)

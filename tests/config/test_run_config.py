@@ -303,6 +303,17 @@ def test_a_bad_validation_fraction(value: object, message: str) -> None:
             {"name": "gcsam", "conv_only": 1},
             "gcsam conv_only=1 is not allowed; allowed: false | true",
         ),
+        ({"name": "adam", "betas": [0.9, 1.0]}, "adam betas=1.0 is not allowed; allowed: [0, 1)"),
+        (
+            {"name": "sam", "base": "sgd", "nesterov": True},
+            "sgd nesterov=true needs a momentum, as 0.9, and dampening=0",
+        ),
+        (
+            {"name": "sgd", "nesterov": True, "momentum": 0.9, "dampening": 0.1},
+            "sgd nesterov=true needs a momentum, as 0.9, and dampening=0",
+        ),
+        ({"name": "looksam", "k": 2.5}, "looksam k=2.5 is not allowed; allowed: whole, >= 1"),
+        ({"name": "esam", "seed": 0.5}, "esam seed=0.5 is not allowed; allowed: whole, >= 0"),
         (
             {"name": "sam", "roh": 1},
             "sam on adam has no hyperparameter 'roh': did you mean 'rho'?; "
@@ -319,6 +330,19 @@ def test_a_bad_validation_fraction(value: object, message: str) -> None:
 )
 def test_a_bad_optimizer(optimizer: object, message: str) -> None:
     assert refused(optimizer=optimizer) == message
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "sgd", "nesterov": True, "momentum": 0.9},
+        {"name": "sam", "base": "muon", "momentum": 0},
+        {"name": "looksam", "k": 3},
+    ],
+)
+def test_settings_that_go_together(optimizer: dict[str, Any]) -> None:
+    chosen = config(optimizer=optimizer).optimizer
+    assert {**chosen, **optimizer} == chosen
 
 
 def test_an_unknown_optimizer() -> None:

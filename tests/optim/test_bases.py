@@ -64,6 +64,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "close name": ({"rh": 0.1}, "sam on adam has no hyperparameter 'rh': did you mean 'rho'"),
     "range": ({"lr": -1.0}, "adam lr=-1.0 is not allowed; allowed: >= 0"),
     "type": ({"betas": 0.9}, "adam betas=0.9 is not allowed"),
+    "betas": ({"betas": (0.9, 5)}, "adam betas=5 is not allowed; allowed: [0, 1)"),
+    "what torch refuses": (
+        {"base": "sgd", "nesterov": True},
+        "base sgd: Nesterov momentum requires a momentum and zero dampening",
+    ),
+    "what a dotted base refuses": (
+        {"base": "torch.optim.Rprop", "etas": (2.0, 3.0)},
+        "base torch.optim.Rprop: Invalid eta values: 2.0, 3.0",
+    ),
     "max_norm": ({"max_norm": -1.0}, "sam max_norm=-1.0 is not allowed; allowed: >= 0"),
     "loss_decay": ({"loss_decay": -0.1}, "sam loss_decay=-0.1 is not allowed; allowed: >= 0"),
     "maximize": ({"maximize": True}, "maximize=True is not supported"),

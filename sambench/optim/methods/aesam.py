@@ -28,7 +28,9 @@ class AESAM(Method):
     decay = Hyperparameter(0.9, below=1.0, shared=True, help="of mean and variance")
     first = Hyperparameter(1.0, minimum=-inf, shared=True, help="threshold c at first, in sigmas")
     last = Hyperparameter(-1.0, minimum=-inf, shared=True, help="threshold c at the end")
-    steps = Hyperparameter(0.0, shared=True, help="steps between the thresholds; 0 for the run's")
+    steps = Hyperparameter(
+        0.0, whole=True, shared=True, help="steps between the thresholds; 0 for the run's"
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()

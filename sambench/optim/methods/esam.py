@@ -29,7 +29,7 @@ class ESAM(Method):
     samples = Hyperparameter(
         0.5, minimum=0.05, maximum=1.0, shared=True, help="share of the samples in the second pass"
     )
-    seed = Hyperparameter(0.0, shared=True, help="of the subsets")
+    seed = Hyperparameter(0.0, whole=True, shared=True, help="of the subsets")
 
     def direction(self, gradient: Oracle) -> Vector:
         step = self.next_step()

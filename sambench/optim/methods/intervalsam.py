@@ -14,10 +14,12 @@ class IntervalSAM(Method):
     """
 
     rho = radius(0.05, "radius per step; the SAM step takes k times it", (0.01, 0.02, 0.05, 0.1))
-    k = Hyperparameter(10.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
+    k = Hyperparameter(
+        10.0, minimum=1.0, whole=True, shared=True, help="steps from one SAM step to the next"
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
-        if self.next_step() % round(self.k):
+        if self.next_step() % self.k:
             return g
         return gradient(at=g, by=self.k * self.rho / (g.norm() + EPSILON))

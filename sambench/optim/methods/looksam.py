@@ -24,11 +24,13 @@ class LookSAM(Method):
 
     rho = radius(0.1, grid=(0.05, 0.1, 0.2))
     alpha = Hyperparameter(0.7, help="weight of the reused sharpness", grid=(0.2, 0.5, 0.7, 1.0))
-    k = Hyperparameter(5.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
+    k = Hyperparameter(
+        5.0, minimum=1.0, whole=True, shared=True, help="steps from one SAM step to the next"
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
-        if self.next_step() % round(self.k):
+        if self.next_step() % self.k:
             kept = self.memory["sharpness"]
             return g.add_(kept, self.alpha * g.norm() / (kept.norm() + EPSILON))
         g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)

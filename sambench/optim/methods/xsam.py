@@ -26,7 +26,9 @@ class XSAM(Method):
 
     rho = radius(0.15, grid=(0.05, 0.1, 0.15, 0.3))
     rho_max = radius(0.3, "distance from w at which losses are compared", (0.1, 0.2, 0.3, 0.6))
-    every = Hyperparameter(100.0, minimum=1.0, shared=True, help="steps from search to search")
+    every = Hyperparameter(
+        100.0, minimum=1.0, whole=True, shared=True, help="steps from search to search"
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
@@ -45,6 +47,6 @@ class XSAM(Method):
             gradient(at=v(alpha), by=self.rho_max)
             return float(gradient.losses[-1])
 
-        if self.next_step() % round(self.every) == 0:
+        if self.next_step() % self.every == 0:
             self.counters["alpha"] = max((i / 10 for i in range(21)), key=loss)
         return v(self.counters["alpha"]).mul_(length)
