@@ -76,7 +76,9 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
         bool, "Also of the Hessian with respect to relative changes of the weights."
     ] = False
     per_layer: Annotated[bool, "Also of each layer's block of the Hessian."] = False
-    include_l2: Annotated[bool, "Of the loss with the run's weight decay as a penalty."] = False
+    include_l2: Annotated[
+        bool, "Of the loss with the run's weight decay, and loss_decay, as a penalty."
+    ] = False
 
     def __post_init__(self) -> None:
         if self.perturbations and self.batch_stat == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from sambench.config.curvature_settings import HessianSettings, Section, merged, studies_in
 from sambench.config.measurement import Measurement
+from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
@@ -95,14 +97,16 @@ def measure_hessian(
             "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         }
         journal = Journal(weights.parent / JOURNAL, identity)
-        decay = config.optimizer.get("weight_decay", 0.0) if settings.include_l2 else 0.0
+        penalty = _penalty(config) if settings.include_l2 else 0.0
         section = measure(
             *(*subject.on, settings),
-            l2=float(decay) if isinstance(decay, int | float) else 0.0,
+            l2=penalty,
             journal=journal,
             on_progress=on_progress,
         )
         section |= {"available_samples": subject.available, "settings": plain(settings)}
+        if settings.include_l2 and not penalty:
+            section["notes"].append("include_l2: the run has no weight decay, so no penalty")
         if subject.samples != subject.available:
             section["notes"].append(
                 f"samples: {subject.samples} of {subject.available} training images, in a fixed "
@@ -114,6 +118,20 @@ def measure_hessian(
         store.save(measured)
         journal.remove()
     return measured
+
+
+def _penalty(config: RunConfig) -> float:
+    """Return lambda of the penalty lambda |w|^2 / 2 that a run's decay of its weights stands for.
+
+    A CurvatureError where not all weights decay alike.
+    """
+    if config.decayed != DEFAULTS["decayed"]:
+        raise CurvatureError(
+            f"include_l2 is a penalty on all weights, and run {config.name} has "
+            f"decayed={config.decayed}; leave it out"
+        )
+    decays = (config.optimizer.get(name, 0.0) for name in ("weight_decay", "loss_decay"))
+    return math.fsum(decay for decay in decays if isinstance(decay, int | float))
 
 
 def weights_of(record: RunRecord, store: Store) -> Path:

@@ -88,6 +88,25 @@ def test_the_run_s_weight_decay_and_the_share_of_images_are_recorded(paths: Path
     assert found["settings"]["include_l2"] is True
 
 
+def test_a_decay_of_the_loss_is_part_of_the_penalty_and_one_of_some_weights_is_none(
+    paths: Paths,
+) -> None:
+    given = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "epochs": 1}
+    optimizer = {"name": "adam", "weight_decay": 0.25, "loss_decay": 0.5}
+    config = RunConfig.from_dict({**given, "optimizer": optimizer, "batch_size": 8})
+    wanted = replace(TINY, include_l2=True, batch_stat="none")
+    found = measure_hessian(run_one(config, paths, device=CPU), wanted, paths, device=CPU).hessian
+    assert found is not None
+    assert found["l2"] == 0.75
+    without = measure_hessian(train(paths, 6), wanted, paths, device=CPU).hessian
+    assert without is not None
+    assert "include_l2: the run has no weight decay, so no penalty" in without["notes"]
+    matrices = replace(config, decayed="matrices")
+    record = run_one(matrices, paths, device=CPU)
+    with pytest.raises(CurvatureError, match="has decayed=matrices; leave it out"):
+        measure_hessian(record, wanted, paths, device=CPU)
+
+
 def test_weights_that_are_no_weights_are_refused(paths: Paths) -> None:
     record = replace(train(paths, 8), artifacts=None)  # written before checksums were
     (Store(paths.results).folder(record.config) / "model.safetensors").write_bytes(b"x")
