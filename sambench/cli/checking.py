@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sambench.cli.screen import Screen
+from sambench.config.remarks import remarks
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
-from sambench.data.prepared import check_pixels, only_at, open_prepared, prepared_datasets
+from sambench.data.prepared import Prepared, check_pixels, only_at, open_prepared, prepared_datasets
 from sambench.data.source import Request, sources
-from sambench.data.splits import leak_warning
+from sambench.data.splits import leak_warning, make_split
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
 from sambench.launch.launcher import launchers
 from sambench.models.model import find_model
@@ -55,6 +56,11 @@ def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
         raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
 
 
+def say_remarks(screen: Screen, configs: Sequence[RunConfig]) -> None:
+    """Say which settings of runs do nothing, or not what one would expect."""
+    screen.warn(*(f"note: {said}" for said in remarks(configs)))
+
+
 def check_models(configs: Sequence[RunConfig]) -> None:
     """Refuse runs whose model does not exist, does not take the images or has no weights."""
     for name, side, pretrained in sorted({(c.model, c.image_size, c.pretrained) for c in configs}):
@@ -70,7 +76,7 @@ def check_weights(configs: Sequence[RunConfig], data: Path) -> None:
 def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
     """Make data that are simulated; refuse runs whose data, split or fold are not there or unsound.
 
-    Warns where a split tears patients or copies apart.
+    Warns where a split tears patients or copies apart, and where a batch is all images.
     """
     for name, side in _images(configs):
         _make_data(screen, data, name, side)
@@ -82,6 +88,25 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
             known = sorted(folds, key=lambda fold: (fold is None, fold))
             for warning in leak_warning(prepared, split, known, seed=seed):
                 screen.warn(f"{name}: {warning}")
+        for said in dict.fromkeys(_batches_of_all(prepared, mine)):
+            screen.warn(f"{name}: {said}")
+
+
+def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
+    """Yield a line for each batch size that is more than the training images."""
+    for config in configs:
+        if 2 * config.batch_size > len(prepared):  # or the training part need not be looked at
+            split = make_split(
+                *(prepared, config.split),
+                fold=config.fold,
+                seed=config.split_seed,
+                validation=config.validation,
+            )
+            if config.batch_size > (number := len(split.train)):
+                yield (
+                    f"batch_size={config.batch_size} is more than the {number} training images, "
+                    "so each step takes them all"
+                )
 
 
 def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:

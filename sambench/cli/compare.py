@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 
 from sambench.cli import options
 from sambench.cli.grouping import argument, flag, given_options, group, grouped, option, spelled
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, SambenchWarning, did_you_mean
 
 if TYPE_CHECKING:
     from sambench.config.suite import Suite
@@ -45,6 +47,7 @@ class Described(options.Training):
         names, models = _names(self.optimizer, "--opt"), _names(self.model, "--model")
         found = self.given(context, names, data, LISTED)
         run = {key: value for key, value in found.run.items() if key not in LISTED}
+        _warn_of_partial(found.optimizer, names, run.get("base"))
         optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
         one_split = "fold" in run or folds_of(str(run["split"])) == ()
         compared = "-".join((self.dataset, *models, *names))  # so that no two share a report
@@ -57,6 +60,18 @@ class Described(options.Training):
             hessian=Measurement() if self.curvature else None,
             report=ReportSettings(baseline=names[0]),
         )
+
+
+def _warn_of_partial(given: Iterable[str], names: Sequence[str], base: object) -> None:
+    """Warn of settings that some methods of a comparison do not have, which keep their own."""
+    from sambench.config.settings import hyperparameters_of
+    from sambench.optim.method import optimizers
+
+    methods = [name for name in names if optimizers.get(name).hyperparameters]
+    for key in given:
+        if without := [name for name in methods if key not in hyperparameters_of(name, base)]:
+            said = f"{', '.join(without)} has no {key} and keeps its own settings"
+            warnings.warn(f"--set {key}: {said}", SambenchWarning, stacklevel=2)
 
 
 @group("Which runs")

@@ -18,6 +18,7 @@ from sambench.cli.checking import (
     check_models,
     check_weights,
     expanded,
+    say_remarks,
     warn_of_sizes,
 )
 from sambench.cli.launching import Request, launch, run_answer, show_table
@@ -85,6 +86,7 @@ class Study:
             check_weights(undone, request.data)
         except ModelError as error:
             self.screen.warn(str(error))
+        say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         return {
             "suite": self.suite.name,
@@ -139,6 +141,7 @@ class Study:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
         there = self.request.survey().of(self.finals)
+        say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         self._launch(trials, self.searching)
         self._launch(finals, self.request, None if trials else _of(finals, there))

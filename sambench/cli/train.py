@@ -81,7 +81,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
       sambench train --dataset phantom --model small-cnn --opt gcsam
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
     """
-    from sambench.cli.checking import check_datasets
+    from sambench.cli.checking import check_datasets, say_remarks
     from sambench.cli.launching import Request, check_runs, launch, run_answer, show_table
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.suite import ReportSettings
@@ -102,6 +102,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
         if not leads:
             together.follow(config, place.data, place.results, device)
             return
+        say_remarks(screen, [config])
         plan = None
         if run.name is not None:
             plan = read_plan(place.results, run.name) or StudyPlan(suite=run.name, runs=[])

@@ -7,7 +7,7 @@ A method says at which points it wants gradients and which vector it hands to th
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,6 +56,14 @@ class Method:
     def direction(self, gradient: Oracle) -> Vector:
         """Return the vector that the base optimizer takes as the gradient of this step."""
         return gradient()
+
+    @classmethod
+    def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
+        """Yield what of complete settings does nothing, or not what one would expect.
+
+        It depends on whether the learning rate varies over the run.
+        """
+        yield from ()
 
     def next_step(self) -> float:
         """Count this step; return how many there were before it."""

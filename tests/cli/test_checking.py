@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from sambench.cli import app
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Option, sources
+from sambench.errors import SambenchWarning
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call
@@ -74,6 +75,35 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
     done = call("train", "--dataset", "phantom", *RUN, "--set", "image_size=0")
     said = "error: image_size=0 is not allowed; allowed: a whole number >= 8\n"
     assert (done.code, done.err) == (2, said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--batch-size", "20"), "phantom: batch_size=20 is more than the 19 training images, so "),
+        (("--set", "precision=tf32"), "note: precision=tf32 is of CUDA devices; on cpu it is fp32"),
+        (("--capture",), "note: there are no CUDA graphs on cpu; no step is captured"),
+        (("--opt", "sgd"), "note: lr=0.0001 is a rate for Adam (the default), and sgd hardly "),
+    ],
+)
+def test_what_does_nothing_or_little_is_said_before_a_run(
+    call: Call, words: tuple[str, ...], said: str
+) -> None:
+    usual = call("train", "--dataset", "phantom", "--size", "32", *RUN, "--batch-size", "19")
+    done = call("train", "--dataset", "phantom", "--size", "32", *RUN, *words)
+    assert (usual.code, done.code) == (0, 0)
+    assert sum(line.startswith(said) for line in done.err.splitlines()) == 1
+    assert said not in usual.err
+
+
+def test_a_comparison_says_which_optimizer_does_not_take_a_setting(call: Call) -> None:
+    words = ["--dataset", "phantom", "--model", "small-cnn", "--plan", "--set", "rho=0.1"]
+    with pytest.warns(SambenchWarning, match="--set rho: gsam has no rho and keeps its own set"):
+        assert call("compare", *words, "--opt", "adam,sam,gsam").code == 0
+    assert call("compare", *words, "--opt", "adam,sam,asam").code == 0  # warnings are errors here
+    words += ["--set", "base=sgd", "--lr", "0.1"]
+    said = "note: sam runs on sgd, and what it is compared with, adam, does not: compare with sgd"
+    assert said in call("compare", *words, "--opt", "adam,sam", columns=200).err
 
 
 def test_no_run_of_a_comparison_fails_for_want_of_weights(call: Call, folder: Path) -> None:

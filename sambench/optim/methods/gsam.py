@@ -1,3 +1,6 @@
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Tensor, Vector, optimizer
 
 
@@ -32,6 +35,20 @@ class GSAM(Method):
     lr_max = Hyperparameter(
         0.0, shared=True, later=True, help="likewise rho_max; 0 for the first rate"
     )
+
+    @classmethod
+    def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
+        """Say where the radius does not fall with the rate."""
+        low, high = settings["rho_min"], settings["rho_max"]
+        if rate_varies and low > high:
+            yield f"gsam rho_min={low:g} is above rho_max={high:g}: the radius grows as lr falls"
+        names = ("rho_min", "lr_min", "lr_max")
+        given = [n for n in names if settings.get(n, 0.0) not in (0.0, getattr(cls, n).default)]
+        if given and not rate_varies:
+            yield (
+                f"gsam {', '.join(given)}: at a constant learning rate the radius is one for the "
+                "whole run; it falls with the rate, as under schedule=cosine"
+            )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()

@@ -1,0 +1,101 @@
+"""What is said of settings that do nothing, or not what one would expect, before a run begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sambench.config.remarks import remarks
+from sambench.config.run_config import RunConfig
+from sambench.config.suite_file import load_suite, shipped_suites
+
+
+def config(**settings: Any) -> RunConfig:
+    given = {"dataset": "d", "image_size": 32, "model": "m", "optimizer": "sam", **settings}
+    return RunConfig.from_dict(given)
+
+
+GSAM = {"name": "gsam", "rho_max": 0.01}
+SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"schedule": "cosine", "stop": "gradient-evaluations=100"},
+            "stop=gradient-evaluations can end a run before schedule=cosine, which is laid out "
+            "over epochs=50, has let the rate fall",
+        ),
+        ({"stop": "patience=5", "epochs": 5}, "stop=patience=5 cannot end a run of epochs=5"),
+        (
+            {"sampler": "balanced", "class_weights": "balanced"},
+            "sampler=balanced and class_weights=balanced both make up for rare classes",
+        ),
+        ({"pretrained": True}, "normalization=pretrained scales as they expect"),
+        ({"weights": "0" * 64}, "where the file holds such, normalization=pretrained"),
+        ({"optimizer": "sgd"}, "lr=0.0001 is a rate for Adam (the default), and sgd hardly moves"),
+        ({"base": "sgd"}, "and sam on sgd hardly moves at it"),
+        (
+            {
+                "decayed": "matrices",
+                "optimizer": {"name": "adam", "weight_decay": 0.1, "loss_decay": 0.1},
+            },
+            "decayed=matrices is of weight_decay; loss_decay acts on all weights",
+        ),
+        (
+            {"optimizer": {"name": "adam", "replay_randomness": True}},
+            "replay_randomness does nothing for adam, which takes one pass a step",
+        ),
+        (
+            {"optimizer": GSAM, "schedule": "cosine"},
+            "gsam rho_min=0.02 is above rho_max=0.01: the radius grows as lr falls",
+        ),
+        (
+            {"optimizer": {"name": "gsam", "rho_min": 0.01, "lr_min": 1e-5}},
+            "gsam rho_min, lr_min: at a constant learning rate the radius is one for the whole run",
+        ),
+    ],
+)
+def test_what_is_worth_saying_is_said_once(given: dict[str, Any], said: str) -> None:
+    found = remarks([config(**given), config(**given, seed=1)])
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"schedule": "cosine", "warmup": 2},
+        {"stop": "gradient-evaluations=100"},
+        {"stop": "patience=5", "epochs": 6},
+        {"sampler": "balanced"},
+        {"pretrained": True, "normalization": "imagenet"},
+        {"weights": "0" * 64, "normalization": "pretrained"},
+        {"optimizer": SGD},
+        {"optimizer": "gsam"},
+        {"optimizer": "gsam", "schedule": "cosine"},
+        {"optimizer": GSAM},
+        {"optimizer": {"name": "sam", "replay_randomness": True}},
+    ],
+)
+def test_of_usual_settings_nothing_is_said(given: dict[str, Any]) -> None:
+    assert remarks([config(**given)]) == []
+
+
+def test_a_method_on_another_base_than_what_it_is_compared_with() -> None:
+    ours, adam = config(optimizer=SGD), config(optimizer="adam")
+    (said,) = remarks([adam, ours])
+    assert said.startswith("sam runs on sgd, and what it is compared with, adam, does not: ")
+    sgd = config(optimizer={"name": "sgd", "lr": 0.1})
+    assert remarks([adam, sgd, ours]) == []
+    assert remarks([ours, config(optimizer={**SGD, "name": "asam"})]) == []
+    assert remarks([adam, config(base="muon")]) == []
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_of_shipped_suites_nothing_is_said(name: str) -> None:
+    suite = load_suite(shipped_suites()[name])
+    assert remarks(suite.expand(folds_in=lambda dataset, side: (1,))) == []
