@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
-from sambench.data.download import Remote
+from sambench.data.download import Remote, fetch, unpack
 from sambench.data.folders import NONE, describe, subfolders
-from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.data.source import Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError
 from sambench.files.yaml_text import read_own_yaml
 
+READERS = "sambench.data.sources"  # the folder of `published.yaml` and of the functions that read
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
-
-
-def _unread(request: Request) -> Listing:
-    raise NotImplementedError("a family is read once it is registered")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family(Source):
-    """A published dataset, and how to tell its folder from others."""
+    """A published dataset, how to tell its folder from others, and how to read it."""
 
+    read: str  # module and function that list its images, e.g. "class_folders.list_classes"
     layout: str  # what its folder should hold, in words
     asks: str = "--source DIR"
     image_size: int = 256
@@ -37,22 +35,16 @@ class Family(Source):
     unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something
     downloads: tuple[Remote, ...] = ()  # the published files
+    unpacked: tuple[str, ...] = ()  # the archives' folder; no need if it or another is there
     notes: tuple[str, ...] = ()  # what should be known of an archive
-    scan: Callable[[Request], Listing] = _unread
-
-    @classmethod
-    def published(cls, name: str) -> Self:
-        """Return the family that a row of `published.yaml` describes."""
-        return msgspec.convert({"name": name, **rows()[name]}, cls)
-
-    @classmethod
-    def read_as(cls, read: str) -> list[Self]:
-        """Return the published families that are read as their rows say, and need no more."""
-        return [cls.published(name) for name, row in rows().items() if row.get("read") == read]
-
-    def register(self, scan: Callable[[Self, Request], Listing]) -> None:
-        """Make it an entry of `sources` that is read by `scan`."""
-        sources.register(replace(self, scan=partial(scan, self)))
+    # of one folder of images and a table of facts about them
+    tables: tuple[str, ...] = ()  # patterns of its name, the likeliest first; "../" lies outside
+    ids: tuple[str, ...] = ()  # what the column of the images may be called
+    labels: tuple[str, ...] = ()  # what the column of the classes may be called
+    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
+    folder: str = ""  # name of the folder of the images, in lower case
+    beside: bool = False  # whether the images may also lie beside the table
+    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
 
     def wanted(self, request: Request) -> tuple[str, ...]:
         """Return the classes that were asked for: the first few, or all but the normal ones."""
@@ -65,7 +57,8 @@ class Family(Source):
     def locate(self, request: Request) -> Path:
         """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
 
-        Of those that archives put around the dataset it is the innermost.
+        Of those that archives put around the dataset it is the innermost. Published files that are
+        to be unpacked are fetched where the user names none and they are not there.
 
         Raises:
             ConfigError: If a table was named that means nothing here.
@@ -77,6 +70,12 @@ class Family(Source):
                 "with `--source DIR`"
             )
         usual = request.raw / self.name
+        there = any((usual / name).exists() for name in self.unpacked)
+        if self.unpacked and not request.names_files and not there:
+            for remote in self.downloads:
+                path = fetch(remote, usual, request.progress)
+                if path.suffix == ".zip":
+                    unpack(path, usual / self.unpacked[0])
         named = request.folder or (request.table.parent if request.table else None)
         if named is None and not usual.is_dir():
             raise DataError(
@@ -103,7 +102,22 @@ class Family(Source):
 
 def rows() -> dict[str, Any]:
     """Return what `published.yaml` tells of the published datasets, by name."""
-    return dict(read_own_yaml("sambench.data.sources", "published.yaml"))
+    return dict(read_own_yaml(READERS, "published.yaml"))
+
+
+def family_of(name: str, row: Mapping[str, Any]) -> Family:
+    """Return the family that a row describes, which the function that it names reads."""
+
+    def scan(request: Request) -> Listing:
+        module, _, function = family.read.partition(".")
+        reader = getattr(import_module(f"{READERS}.{module}"), function)
+        listing: Listing = reader(family, request)
+        return listing
+
+    counts = row.get("releases", ())
+    releases = [dict.fromkeys(row["classes"], n["each"]) if "each" in n else n for n in counts]
+    family = msgspec.convert({**row, "name": name, "scan": scan, "releases": releases}, Family)
+    return family
 
 
 def make_listing(

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from sambench.data.download import Remote
+from sambench.data.family import family_of, rows
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources.image_tables import Tabled, list_table
+from sambench.data.sources.image_tables import list_table
 
 HEADER = (
     "CaseID",
@@ -28,7 +29,7 @@ ROWS = (
     (4, 0.1, "case004.png", "not applicable", 1, "normal"),
 )
 FILES = ("case001.png", "case002.png", "case003.png", "case004.png")
-BREAST = Tabled.published("breast")
+BREAST = family_of("breast", rows()["breast"])
 FOLDER = BREAST.unpacked[0]
 TABLE = BREAST.downloads[0].name
 MASKS = ("case001_tumor.png", "case001_other1.png", "case002_tumor.png", "case003_tumor.png")

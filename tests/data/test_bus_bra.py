@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sambench.data.download import Remote
+from sambench.data.family import family_of, rows
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources.image_tables import Tabled, list_table
+from sambench.data.sources.image_tables import list_table
 from sambench.data.writing import notes_on
 
 ROWS = (
@@ -119,7 +120,7 @@ def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "BUSBRA"), "zip", release()))
     checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     remote = Remote(url=archive.as_uri(), name="BUSBRA.zip", checksum=checksum)
-    family = replace(Tabled.published("bus-bra"), downloads=(remote,))
+    family = replace(family_of("bus-bra", rows()["bus-bra"]), downloads=(remote,))
     request = Request(raw=tmp_path / "raw", options=family.resolve({}))
     listing = list_table(family, request)
     assert listing.root == tmp_path / "raw" / "bus-bra" / "BUSBRA"

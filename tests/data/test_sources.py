@@ -8,9 +8,8 @@ from dataclasses import fields
 
 import pytest
 
-from sambench.data.family import rows
+from sambench.data.family import Family, rows
 from sambench.data.source import COMMON, sources
-from sambench.data.sources.image_tables import Tabled
 
 NAMES = [s.name for s in sources.list() if not s.simulated and s.name != "chestmnist"]
 
@@ -67,4 +66,4 @@ def test_a_source_says_whose_it_is(source):
 
 @pytest.mark.parametrize("name", sorted(rows().keys() - {"medmnist"}))
 def test_every_key_of_a_row_is_read(name):
-    assert rows()[name].keys() <= {field.name for field in fields(Tabled)} | {"read"}
+    assert rows()[name].keys() <= {field.name for field in fields(Family)}

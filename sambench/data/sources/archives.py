@@ -17,13 +17,12 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch, unpack
-from sambench.data.family import Family, rows
-from sambench.data.source import Listing, Request, Sample
+from sambench.data.family import Family, family_of, rows
+from sambench.data.source import Listing, Request, Sample, sources
 from sambench.data.sources.class_folders import list_classes
 from sambench.errors import DataError
 from sambench.files.checksums import sha256_of
@@ -177,31 +176,28 @@ def _samples(
     ]
 
 
-def _register(name: str, row: Mapping[str, Any]) -> None:
+def _row(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a set of MedMNIST, of which `published.yaml` has what is its own."""
     files = [f"{name}.npz", *(f"{name}_{size}.npz" for size in SIZES[1:])]
-    Family(
-        name=name,
-        summary=f"{row['what']}, MedMNIST: {sum(row['images']):,} images, 28 to 224 px",
-        asks="",
-        obtain="Zenodo record 10519652, downloaded where it is missing",
-        layout=" or ".join(files),
-        classes=tuple(row["classes"]),
-        image_size=SIZES[0],
-        reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
+    return {
+        "read": "archives.scan_medmnist",
+        "summary": f"{told['what']}, MedMNIST: {sum(told['images']):,} images, 28 to 224 px",
+        "asks": "",
+        "obtain": "Zenodo record 10519652, downloaded where it is missing",
+        "layout": " or ".join(files),
+        "classes": told["classes"],
+        "image_size": SIZES[0],
+        "reference": "Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
         "doi 10.1038/s41597-022-01721-8",
-        licence=f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
-        releases=(dict(zip(PARTS.values(), row["images"], strict=True)),),
-        downloads=tuple(
-            Remote(url=f"{PLACE}{file}?download=1", name=file, checksum=f"md5:{sum_}")
-            for file, sum_ in zip(files, row["md5"], strict=True)
-        ),
-        notes=tuple(row.get("notes", ())),
-    ).register(scan_medmnist)
+        "licence": f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
+        "releases": [dict(zip(PARTS.values(), told["images"], strict=True))],
+        "downloads": [
+            {"url": f"{PLACE}{file}?download=1", "name": file, "checksum": f"md5:{md5}"}
+            for file, md5 in zip(files, told["md5"], strict=True)
+        ],
+        "notes": told.get("notes", ()),
+    }
 
 
-for _name, _row in rows()["medmnist"].items():
-    _register(_name, _row)
-for _name in ("cifar10", "cifar100"):
-    _family = Family.published(_name)
-    _each = 60_000 // len(_family.classes)
-    replace(_family, releases=(dict.fromkeys(_family.classes, _each),)).register(scan_cifar)
+for _name, _told in rows()["medmnist"].items():
+    sources.register(family_of(_name, _row(_name, _told)))

@@ -244,10 +244,3 @@ def _lesions_in(mask: Path) -> set[str] | str:
     if (blue | (red & green)).any():
         return "has a colour besides green, red and black"
     return {label for label, there in (("malignant", red), ("benign", green)) if there.any()}
-
-
-for _family in Family.read_as("class folders"):
-    _family.register(list_classes)
-Family.published("busi").register(scan_busi)
-Family.published("covid-radiography").register(scan_radiography)
-Family.published("bus-uclm").register(scan_bus_uclm)

@@ -11,12 +11,11 @@ of named patients in the authors' parts; a label file for each tells which image
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, image_id, natural, part_of, subfolders
 from sambench.data.source import Listing, Request, Sample
@@ -36,56 +35,31 @@ RELEASE = {
 VARIANTS = {"A": ("normal", "pneumonia", "COVID-19"), "B": ("negative", "positive")}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tabled(Family):
-    """A family with one folder of images and a table of facts about them."""
-
-    takes_table: bool = True
-    tables: tuple[str, ...]  # patterns of the table's name, the likeliest first; "../" lies outside
-    ids: tuple[str, ...] = ()  # what the column of the images may be called
-    labels: tuple[str, ...] = ()  # what the column of the classes may be called
-    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
-    folder: str = ""  # name of the folder of the images, in lower case
-    beside: bool = False  # whether the images may also lie beside the table
-    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
-    unpacked: tuple[str, ...] = ()  # the archives' folder; no need if it or another is there
-
-    def id_of(self, name: str) -> str:
-        """Return the id of the name of a file, or of what the table has in its place."""
-        id = image_id(name)
-        return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
-
-    def find_table(self, request: Request, root: Path) -> Path:
-        """Return the named table or the one in the folder; `DataError` if none or several."""
-        if request.table is not None:
-            return request.table
-        names = {path.name: path for path in sorted(root.glob("*"))}
-        names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.glob("*"))}
-        for pattern in self.tables:
-            found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
-            if len(found) > 1:
-                several = f"several tables in {root} ({some(found)})"
-                raise DataError(f"{several}; say which with `--xlsx FILE`")
-            if found:
-                return names[found[0]]
-        raise self.refuse(root, "table")
-
-    def download(self, request: Request) -> None:
-        """Fetch the published files where the user names none and they are not there."""
-        place = request.raw / self.name
-        there = any((place / name).exists() for name in self.unpacked)
-        if not request.names_files and not there:
-            for remote in self.downloads:
-                path = fetch(remote, place, request.progress)
-                if path.suffix == ".zip":
-                    unpack(path, place / self.unpacked[0])
+def find_table(family: Family, request: Request, root: Path) -> Path:
+    """Return the named table or the one in the folder; `DataError` if none or several."""
+    if request.table is not None:
+        return request.table
+    names = {path.name: path for path in sorted(root.glob("*"))}
+    names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.glob("*"))}
+    for pattern in family.tables:
+        found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
+        if len(found) > 1:
+            several = f"several tables in {root} ({some(found)})"
+            raise DataError(f"{several}; say which with `--xlsx FILE`")
+        if found:
+            return names[found[0]]
+    raise family.refuse(root, "table")
 
 
-def list_table(family: Tabled, request: Request) -> Listing:
+def list_table(family: Family, request: Request) -> Listing:
     """Return the listing of the images that a table names, with the authors' folds if there are."""
-    family.download(request)
+
+    def id_of(name: str) -> str:
+        id = image_id(name)
+        return id.removesuffix(".0").lstrip("0") or "0" if family.numbered else id
+
     root, problems = family.locate(request), Problems()
-    tables = [read_table(family.find_table(request, root))]
+    tables = [read_table(find_table(family, request, root))]
     names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
     names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
     if "patient" in family.facts:
@@ -94,9 +68,9 @@ def list_table(family: Tabled, request: Request) -> Listing:
     if folder is None and not family.beside:
         raise family.refuse(root, f"folder {family.folder}/")
     there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
-    images = {family.id_of(id): image for id, image in there.items()}
+    images = {id_of(id): image for id, image in there.items()}
     table, classes = tables[0].select(names), family.classes
-    samples, missing = match(table, images, classes, problems, id_of=family.id_of, complete=True)
+    samples, missing = match(table, images, classes, problems, id_of=id_of, complete=True)
     if "folds" in family.options:
         tables.append(read_table(root / f"{request.options['folds']}-fold-cv.csv"))
         samples = _with_folds(samples, tables[1], problems)
@@ -126,10 +100,10 @@ def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> 
     return [replace(one, facts={"fold": folds.get(one.id), **one.facts}) for one in samples]
 
 
-def scan_bus(bus: Tabled, request: Request) -> Listing:
+def scan_bus(bus: Family, request: Request) -> Listing:
     """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
     root, problems = bus.locate(request), Problems()
-    path = bus.find_table(request, root)
+    path = find_table(bus, request, root)
     book = path.suffix.lower() != ".csv"
     read = read_table(path, "prediction" if book else None)
     names = {"id": "ID", "fold": "fold", **READERS} if book else {"id": "name", "label": "label"}
@@ -164,7 +138,7 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
     )
 
 
-def _find(bus: Tabled, root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
+def _find(bus: Family, root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     """Return a phrase for the layout, and the image files by id."""
     present = subfolders(root, problems)
     folders = {present[name.casefold()]: name for name in CENTRES if name.casefold() in present}
@@ -266,9 +240,3 @@ def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> 
                 "origin": words[-1] if sourced else None,
             }
     return Table(path=path, place=str(path), sha256=sha256_of(data), columns=(), rows=rows)
-
-
-for _family in Tabled.read_as("a table"):
-    _family.register(list_table)
-Tabled.published("bus").register(scan_bus)
-Family.published("covidx").register(scan_covidx)

@@ -93,7 +93,3 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     finally:
         pool.shutdown(cancel_futures=True)
     return folder
-
-
-for _name in ("phantom", "phantom-study"):
-    Family.published(_name).register(scan)
