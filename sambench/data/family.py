@@ -17,7 +17,6 @@ from sambench.data.source import Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError
 from sambench.files.yaml_text import read_own_yaml
 
-READERS = "sambench.data.sources"  # the folder of `published.yaml` and of the functions that read
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
 
 
@@ -25,7 +24,7 @@ DEEPEST = 4  # folders within folders that an archive may have wrapped around a 
 class Family(Source):
     """A published dataset, how to tell its folder from others, and how to read it."""
 
-    read: str  # module and function that list its images, e.g. "class_folders.list_classes"
+    read: str  # function of this room that lists its images: "sources.class_folders.list_classes"
     layout: str  # what its folder should hold, in words
     asks: str = "--source DIR"
     image_size: int = 256
@@ -102,15 +101,15 @@ class Family(Source):
 
 def rows() -> dict[str, Any]:
     """Return what `published.yaml` tells of the published datasets, by name."""
-    return dict(read_own_yaml(READERS, "published.yaml"))
+    return dict(read_own_yaml("sambench.data.sources", "published.yaml"))
 
 
 def family_of(name: str, row: Mapping[str, Any]) -> Family:
     """Return the family that a row describes, which the function that it names reads."""
 
     def scan(request: Request) -> Listing:
-        module, _, function = family.read.partition(".")
-        reader = getattr(import_module(f"{READERS}.{module}"), function)
+        module, _, function = family.read.rpartition(".")
+        reader = getattr(import_module(f"sambench.data.{module}"), function)
         listing: Listing = reader(family, request)
         return listing
 

@@ -56,8 +56,9 @@ class Table:
         return found
 
     def select(self, columns: Mapping[str, str]) -> Table:
-        """Return some columns by new names, and the rows in which they are not all blank."""
-        cells = {n: {k: row[c] for k, c in columns.items()} for n, row in self.rows.items()}
+        """Return columns that it needs by new names, and the rows in which not all are blank."""
+        found = {name: self.need(column) for name, column in columns.items()}
+        cells = {n: {k: row[c] for k, c in found.items()} for n, row in self.rows.items()}
         rows = {n: row for n, row in cells.items() if any(row.values())}
         return replace(self, columns=tuple(columns), rows=rows)
 

@@ -180,7 +180,7 @@ def _row(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a set of MedMNIST, of which `published.yaml` has what is its own."""
     files = [f"{name}.npz", *(f"{name}_{size}.npz" for size in SIZES[1:])]
     return {
-        "read": "archives.scan_medmnist",
+        "read": "sources.archives.scan_medmnist",
         "summary": f"{told['what']}, MedMNIST: {sum(told['images']):,} images, 28 to 224 px",
         "asks": "",
         "obtain": "Zenodo record 10519652, downloaded where it is missing",

@@ -178,8 +178,7 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     tables = [read_table(path) for path in paths if path.is_file()]
     origins: dict[str, str | None] = {}
     for table in tables:
-        names = {"id": table.need("FILE NAME"), "origin": table.need("URL")}
-        rows = table.select(names).rows.values()
+        rows = table.select({"id": "FILE NAME", "origin": "URL"}).rows.values()
         origins |= {str(row["id"]).casefold(): row["origin"] for row in rows}
     samples = listing.samples
     if origins:

@@ -91,9 +91,8 @@ def list_table(family: Family, request: Request) -> Listing:
 
 def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
     """Return the images with the folds that a table with the columns ID and kFold gives them."""
-    columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
-    rows = columns.rows
-    folds = {row["id"]: read_fact("fold", n, columns, problems) for n, row in rows.items()}
+    told = table.select({"id": "ID", "fold": "kFold"})
+    folds = {row["id"]: read_fact("fold", n, told, problems) for n, row in told.rows.items()}
     for sample in samples:
         if sample.id not in folds:
             problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
@@ -105,9 +104,8 @@ def scan_bus(bus: Family, request: Request) -> Listing:
     root, problems = bus.locate(request), Problems()
     path = find_table(bus, request, root)
     book = path.suffix.lower() != ".csv"
-    read = read_table(path, "prediction" if book else None)
     names = {"id": "ID", "fold": "fold", **READERS} if book else {"id": "name", "label": "label"}
-    table = read.select({what: read.need(name) for what, name in names.items()})
+    table = read_table(path, "prediction" if book else None).select(names)
     layout, images = _find(bus, root, problems)
     ids = {image_id(row["id"] or "") for row in table.rows.values()}
     if ids == RELEASE.keys() and not any(found.facts["centre"] for found in images.values()):
