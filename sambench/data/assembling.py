@@ -54,10 +54,26 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
 
 
 def _one(source: Source, request: Request) -> Listing:
-    """List one folder, with the patients that DICOM files name and the pages that are wanted."""
-    listing = source.scan(request)
-    pages = _paged(listing.samples, every=request.options.get("pages") == "all")
-    return replace(listing, samples=tuple(pages))
+    """List one folder: a sample for each page that is wanted, with the patient of a DICOM file.
+
+    The pages of a file stay together in splits: where no patient is known, the file is the group.
+    """
+    listing, every = source.scan(request), request.options.get("pages") == "all"
+    samples: list[Sample] = []
+    for sample in listing.samples:
+        suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
+        if sample.pixels is None and (is_dicom(sample.path) or (every and suffix in PAGED)):
+            told, frames = read_header(sample.path)
+            patient = patient or told
+        several = every and frames > 1
+        patient = patient or (sample.id if several else None)
+        facts = {**sample.facts, "patient": patient} if patient else sample.facts
+        if not several:
+            samples.append(replace(sample, facts=facts) if facts != sample.facts else sample)
+        for page in range(frames if several else 0):
+            id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
+            samples.append(replace(sample, id=id, file=file, facts=facts, page=page))
+    return replace(listing, samples=tuple(samples))
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
@@ -96,27 +112,6 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),
     )
-
-
-def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
-    """Yield a sample for each page that is wanted.
-
-    The pages of a file stay together in splits: where no patient is known, the file is the group.
-    """
-    for sample in samples:
-        suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
-        if sample.pixels is None and (is_dicom(sample.path) or (every and suffix in PAGED)):
-            told, frames = read_header(sample.path)
-            patient = patient or told
-        several = every and frames > 1
-        patient = patient or (sample.id if several else None)
-        facts = {**sample.facts, "patient": patient} if patient else sample.facts
-        if not several:
-            yield replace(sample, facts=facts) if facts != sample.facts else sample
-            continue
-        for page in range(frames):
-            id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
-            yield replace(sample, id=id, file=file, facts=facts, page=page)
 
 
 def _shortfall(source: Source, listing: Listing) -> Iterator[str]:

@@ -30,15 +30,20 @@ Meaning = tuple[str, Mapping[str, Fact]]  # the class and facts that a folder gi
 UNTOLD: Meaning = ("", NO_FACTS)
 
 
+def same_coding(name: str) -> str:
+    """Return a name in one coding of accents; systems write them into names of files in two."""
+    return unicodedata.normalize("NFC", name)
+
+
 def same_name(name: str) -> str:
     """Return what names that are surely one have in common: not case, nor blanks around them.
 
-    Nor the coding of accents, which systems write into names of files in two ways.
+    Nor the coding of accents.
 
     >>> same_name("B\u00f6sartig ") == same_name("bo\u0308sartig")
     True
     """
-    return unicodedata.normalize("NFC", name).strip().casefold()
+    return same_coding(name).strip().casefold()
 
 
 def name_of(file: str) -> str:

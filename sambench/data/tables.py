@@ -192,7 +192,7 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
     """Return the cells of a CSV file with commas, semicolons or tabs.
 
     A longer row than the first is refused: one value was taken for two, and what is behind it for
-    that of other columns.
+    that of other columns. A comma behind the last name makes no column.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -200,7 +200,7 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
         rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file ({error}); save it as UTF-8 CSV") from error
-    width = len(rows[0]) if rows else 0
+    width = max((n for n, name in enumerate(rows[0], 1) if name.strip()), default=0) if rows else 0
     if long := [str(n) for n, row in enumerate(rows, 1) if any(map(str.strip, row[width:]))]:
         raise DataError(
             f"rows of {path} with more cells than the first row has columns: {some(long, limit=5)}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_what_looks_like_masks_is_told(plant, scan):
     [
         *("_mask", "_Mask", "-mask", " MASK", ".mask", "_mask_2", " - masks", "_seg"),
         *("_segmentation", "_gt", "_ground_truth", "_label", "_annotation", "_roi", "_contour"),
+        *("_lesion", "-Tumor", "_tumour_2", "_lesions"),
     ],
 )
 def test_masks_beside_images_are_passed_over(plant, scan, mask):
@@ -47,6 +49,30 @@ def test_masks_beside_images_are_passed_over(plant, scan, mask):
     ]
     assert listing.passed == {f"cats/1{mask}.png": "masks beside images"}
     assert listing.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("mask", "image"),
+    [
+        *(("mask_1", "1"), ("Mask-1", "image_1"), ("mask1", "img1"), ("mask_1", "benign_1")),
+        *(("ground truth (1)", "us (1)"), ("seg_a.b", "scan_a.b")),
+    ],
+)
+def test_masks_with_the_number_of_an_image_are_passed_over(plant, scan, mask, image):
+    images = [f"cats/{image}.png", "cats/2.png", "dogs/1.png"]
+    listing = scan("folder", plant(*images, f"cats/{mask}.png"))
+    assert sorted(sample.file for sample in listing.samples) == sorted(images)
+    assert listing.passed == {f"cats/{mask}.png": "masks beside images"}
+    assert listing.notes == ()
+
+
+def test_words_in_names_that_mean_no_mask(plant, scan):
+    """Without an image of the same name or number, in the same folder, they are images."""
+    names = ["cats/1_tumor.png", "cats/2_lesion.png", "dogs/1.png", "dogs/image_2.png"]
+    listing = scan("folder", plant(*names))
+    assert (sorted(sample.file for sample in listing.samples), listing.notes) == (names, ())
+    told = scan("folder", plant("cats/mask_1.png", "cats/2.png", "dogs/1.png", root="other"))
+    assert told.notes == ("read as images, though their names are of masks: cats/mask_1",)
 
 
 def test_parts(plant, scan):
@@ -523,6 +549,30 @@ def test_suffixes_in_capital_letters(plant, scan):
     (root / "t.csv").write_text("file,label\n0,p\n1,q\n")
     files = [one.file for one in scan("folder", None, root / "t.csv").samples]
     assert files == ["0.PNG", "1.Tif"]
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+@pytest.mark.parametrize("suffix", [".png", ""])
+def test_accents_that_are_coded_in_another_way(plant, scan, written, suffix):
+    """Archives made on one system and tables made on another write them in two ways."""
+    names = ("b\u00f6se/f\u00fcnf", "gut/\u00e9ins", "gut/2")
+    there = {"NFC": "NFD", "NFD": "NFC"}[written]
+    files = [normalize(there, f"{name}.png") for name in names]
+    root, table = plant(*files), plant() / "t.csv"
+    rows = [f"{normalize(written, name)}{suffix},{'pq'[n > 0]}" for n, name in enumerate(names)]
+    table.write_text("\n".join(["file,label", *rows]), encoding="utf-8")
+    listing = scan("folder", root, table)
+    assert {sample.file for sample in listing.samples} == {*files}
+    assert listing.missing == ()
+
+
+def test_a_comma_behind_the_last_name_makes_no_column(listed, scan, refused):
+    table = listed("file,label,\na/1.png,p,\na/2.png,q\n")
+    assert len(scan("folder", None, table).samples) == 2
+    table = listed("file,label,\na/1.png,p,P0\na/2.png,q,P1\n")
+    assert "with more cells than the first row has columns: 2, 3;" in refused("folder", None, table)
+    table = listed(",file,label\n0,a/1.png,p\n1,a/2.png,q\n")  # the index that pandas writes
+    assert len(scan("folder", None, table).samples) == 2
 
 
 @pytest.mark.parametrize(

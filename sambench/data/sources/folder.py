@@ -4,7 +4,8 @@
     {train,val,test}/<class>/*.png          the same in parts
     labels.csv or labels.xlsx               file, label [, group] [, fold] [, split]
 
-Files that have the name of an image beside them and a word for masks behind it are passed over.
+Files that have the name of an image beside them and a word for masks behind it, or its number and
+such a word in front, are passed over.
 
 A table lists files relative to `--source`, or else to its own folder. The images of a group (a
 patient, or a video) stay together in splits; it is the column "patient" of the prepared data.
@@ -28,6 +29,7 @@ from sambench.data.folders import (
     is_circle,
     natural,
     part_of,
+    same_coding,
     same_name,
     subfolders,
     without_suffix,
@@ -41,8 +43,12 @@ OF_MASKS = (
     r"masks?|seg(?:m|mented|mentations?)?|gt|ground[ _-]?truth|labels?|labelmap|annotations?|"
     r"annotated|roi|contours?|outlines?|overlay"
 )
-MASK = re.compile(rf"(.+?)[ _.-]+(?:{OF_MASKS})(?:[ _.-]*\d+)?", re.IGNORECASE)
+MASK = re.compile(rf"(.+?)[ _.-]+(?:({OF_MASKS})|lesions?|tumou?rs?)(?:[ _.-]*\d+)?", re.IGNORECASE)
 """The id of what is a mask if there is an image with the first part of its name beside it."""
+
+IN_FRONT = re.compile(rf"(.*/|)(?:({OF_MASKS})|[^\W\d_]+)(?:[ _.-]+|(?=\d))([^/]+)", re.IGNORECASE)
+"""The id of what has a word in front, and is a mask if that is the word for one and an image with
+the same end lies beside it: mask_1 beside 1 or image_1."""
 
 COLUMNS = {
     "file": "file filename file_name image image_name path filepath image_filename name id",
@@ -62,8 +68,8 @@ YES_OR_NO = {"test": "train", "train": "test"}
 YES = frozenset({"1", "true", "t", "yes", "y", "x"})
 NO = frozenset({"0", "false", "f", "no", "n"})
 
-Beside = Callable[[Path], Mapping[str, Sequence[Path]]]
-"""Gives the image files of a folder by their names without suffix."""
+Beside = Callable[[Path, bool], Mapping[str, Sequence[Path]]]
+"""Gives what is in a folder by name, or its image files by names without suffix."""
 
 
 def scan(own: Family, request: Request) -> Listing:
@@ -87,10 +93,9 @@ def scan(own: Family, request: Request) -> Listing:
 
 def _without_masks(listing: Listing) -> Listing:
     """Return the listing without the images whose names are of masks of others beside them."""
-    images = {sample.id for sample in listing.samples}
-    shown = {s.id: found[1] for s in listing.samples if (found := MASK.fullmatch(s.id))}
-    masks = {s.file: "masks beside images" for s in listing.samples if shown.get(s.id) in images}
-    alone = [id for id, image in shown.items() if image not in images]
+    masked = _masks([sample.id for sample in listing.samples])
+    masks = {s.file: "masks beside images" for s in listing.samples if masked.get(s.id)}
+    alone = [id for id, beside in masked.items() if not beside]
     told = f"read as images, though their names are of masks: {some(alone, limit=3)}"
     return replace(
         listing,
@@ -98,6 +103,19 @@ def _without_masks(listing: Listing) -> Listing:
         notes=(*listing.notes, told) if alone else listing.notes,
         passed={**listing.passed, **masks},
     )
+
+
+def _masks(ids: Sequence[str]) -> dict[str, bool]:
+    """Return the ids that are of masks by their names, and whether the image of each is there."""
+    images, masks = {*ids}, {}
+    begun = {id: found for id in ids if (found := IN_FRONT.fullmatch(id))}
+    ends = {found[1] + found[3] for found in begun.values() if not found[2]} | images
+    for id in ids:
+        if (found := MASK.fullmatch(id)) and (found[2] or found[1] in images):
+            masks[id] = found[1] in images
+        elif (found := begun.get(id)) and found[2]:
+            masks[id] = found[1] + found[3] in ends
+    return masks
 
 
 def _unwrapped(root: Path) -> Path:
@@ -282,10 +300,11 @@ def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
     known = SUFFIXES | Image.registered_extensions().keys()
 
     @cache
-    def beside(folder: Path) -> dict[str, list[Path]]:
+    def beside(folder: Path, whole: bool) -> dict[str, list[Path]]:
         there: dict[str, list[Path]] = {}
-        for path in sorted(find_files(folder)) if folder.is_dir() else ():
-            there.setdefault(path.stem, []).append(path)
+        if folder.is_dir():
+            for path in sorted(folder.iterdir() if whole else find_files(folder)):
+                there.setdefault(same_coding(path.name if whole else path.stem), []).append(path)
         return there
 
     for number, row in table.rows.items():
@@ -311,9 +330,13 @@ def _place(root: Path, text: str, number: int, beside: Beside, problems: Problem
     if listed.is_absolute() and (".." in listed.parts or not listed.is_relative_to(root)):
         whole = listed.parent.resolve() / listed.name  # the root may be relative, or a link
         listed = Path(os.path.relpath(whole, root.resolve()))
-    path = root / listed
+    path = root
+    for name in listed.parts:
+        path /= name
+        if not name.isascii() and not path.exists():  # accents may be coded in another way
+            path = next(iter(beside(path.parent, True).get(same_coding(name), ())), path)
     if path.suffix.lower() not in SUFFIXES and not path.is_file():
-        found = beside(path.parent).get(path.name, ())
+        found = beside(path.parent, False).get(same_coding(path.name), ())
         if len(found) > 1:
             kind = f"ids with two image files in {root}"
             names = " and ".join(one.name for one in found)
