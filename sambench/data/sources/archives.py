@@ -177,27 +177,19 @@ def _samples(
 
 
 def _row(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of a set of MedMNIST, of which `published.yaml` has what is its own."""
+    """Return what of a set of MedMNIST follows from its name, counts and checksums."""
     files = [f"{name}.npz", *(f"{name}_{size}.npz" for size in SIZES[1:])]
     return {
-        "read": "sources.archives.scan_medmnist",
         "summary": f"{told['what']}, MedMNIST: {sum(told['images']):,} images, 28 to 224 px",
-        "asks": "",
-        "obtain": "Zenodo record 10519652, downloaded where it is missing",
         "layout": " or ".join(files),
-        "classes": told["classes"],
-        "image_size": SIZES[0],
-        "reference": "Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
-        "doi 10.1038/s41597-022-01721-8",
-        "licence": f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
         "releases": [dict(zip(PARTS.values(), told["images"], strict=True))],
         "downloads": [
             {"url": f"{PLACE}{file}?download=1", "name": file, "checksum": f"md5:{md5}"}
             for file, md5 in zip(files, told["md5"], strict=True)
         ],
-        "notes": told.get("notes", ()),
     }
 
 
-for _name, _told in rows()["medmnist"].items():
-    sources.register(family_of(_name, _row(_name, _told)))
+_sets = rows()["medmnist"]
+for _name, _told in _sets["sets"].items():
+    sources.register(family_of(_name, _sets["row"] | _told | _row(_name, _told)))
