@@ -61,6 +61,8 @@ def test_the_wheel_holds_the_package_its_suites_and_nothing_else(wheel: zipfile.
         "sambench/analysis/published.yaml",
         "sambench/analysis/claims.yaml",
         "sambench/report/templates/page.html",
+        "sambench/data/audit/page.md",
+        "sambench/data/sources/published.yaml",
     } <= package
     assert {name.partition(".dist-info/")[2] for name in described} == {
         "METADATA",

@@ -57,11 +57,9 @@ class Family(Source):
         """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
 
         Of those that archives put around the dataset it is the innermost. Published files that are
-        to be unpacked are fetched where the user names none and they are not there.
-
-        Raises:
-            ConfigError: If a table was named that means nothing here.
-            DataError: If there is none; says where to get the files and where to put them.
+        to be unpacked are fetched where the user names none and they are not there. `ConfigError` if
+        a table was named that means nothing here; `DataError` if there is no folder, which says
+        where to get the files and where to put them.
         """
         if request.table is not None and not self.takes_table:
             raise ConfigError(
@@ -83,8 +81,9 @@ class Family(Source):
             )
         folder = named or usual
         if not folder.is_dir():
-            wanted = f"the one that holds {self.layout}"
-            raise DataError(f"no folder {folder}; give {wanted} with `--source DIR`")
+            raise DataError(
+                f"no folder {folder}; give the one that holds {self.layout} with `--source DIR`"
+            )
         names = {name.casefold() for name in self.wrappers}
         for _ in range(DEEPEST if names else 0):
             inside = subfolders(folder)
@@ -131,9 +130,7 @@ def make_listing(
     """Return the listing of the samples of the classes that are wanted, in label order.
 
     Classes without images are noted, also in a part; images of other classes are accounted for.
-
-    Raises:
-        DataError: If fewer than two classes have images.
+    `DataError` if fewer than two classes have images.
     """
     kept = tuple(sample for sample in samples if sample.label in wanted)
     labels = {sample.label for sample in kept}
@@ -156,5 +153,6 @@ def make_listing(
         classes=there,
         samples=kept,
         notes=(*said, *notes),
-        **{"passed": passed, **told},
+        passed=passed,
+        **told,
     )

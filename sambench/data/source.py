@@ -79,8 +79,7 @@ class Option:
     def read(self, value: Setting | None, what: str) -> Setting:
         """Return the value in the setting's type; `what` names both in a message.
 
-        Raises:
-            ConfigError: If it is no choice, no number, or out of range.
+        `ConfigError` if it is no choice, no number, or out of range.
         """
         if self.choices:
             spelled = {str(choice).casefold(): choice for choice in self.choices}
@@ -163,8 +162,7 @@ class Source:
     def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
         """Complete the given options with their defaults.
 
-        Raises:
-            ConfigError: If an option is unknown or its value not allowed.
+        `ConfigError` if an option is unknown or its value not allowed.
         """
         read, options = {}, {**self.options, **COMMON}
         for name, value in given.items():

@@ -158,15 +158,15 @@ def list_labelled(
             f"classes without a row in {path}, which has {some(sorted(there))}: {some(unknown)}; "
             "correct `--set classes`"
         )
-    wanted = {same_name(label) for label in chosen}
+    wanted = {same_name(label): label for label in chosen}
     left = {label: n for label, n in written.items() if same_name(label) not in wanted}
-    every = [*chosen, *(label for label in there if same_name(label) not in wanted)]
+    every = [*(spelling | wanted).values()]
     samples, absent = match(table, _images(root, table, problems), every, problems)
     missing = [id for id, label in absent.items() if label in chosen]
     problems.check()
     if not samples and missing:
-        files = [file.relative_to(root).as_posix() for file in find_files(root, deep=True)]
-        files.sort(key=natural)
+        found = (file.relative_to(root).as_posix() for file in find_files(root, deep=True))
+        files = sorted(found, key=natural)
         beside = f"files are {some(files, limit=3)}" if files else "no image there"
         raise DataError(
             f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
