@@ -57,8 +57,8 @@ class Family(Source):
         """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
 
         Of those that archives put around the dataset it is the innermost. Published files that are
-        to be unpacked are fetched where the user names none and they are not there. `ConfigError` if
-        a table was named that means nothing here; `DataError` if there is no folder, which says
+        to be unpacked are fetched where the user names none and they are not there. `ConfigError`
+        if a table was named that means nothing here; `DataError` if there is no folder, which says
         where to get the files and where to put them.
         """
         if request.table is not None and not self.takes_table:
