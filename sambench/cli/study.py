@@ -190,7 +190,8 @@ class Study:
         self.screen.warn(*too_few(planned_groups(self.finals, self.suite.report)))
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        self.screen.say(*settling(build_study(done, self.suite.report, metrics=[])))
+        open_ends = settling(build_study(done, self.suite.report, metrics=[]))
+        self.screen.say(*filter(None, [open_ends]))
 
     def _launch(
         self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
+from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, Scope, decide, find_scope
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
 from sambench.report import consequences
-from sambench.report.forms import MOST_NAMED, worded
+from sambench.report.consequences import said
+from sambench.report.differences import short
 from sambench.report.table import counted, mean_and_spread
 
 
@@ -29,10 +30,10 @@ def answer_text(study: Study) -> tuple[str, ...]:
         " ".join(filter(None, (part, _which(study), consequences.few_images(study)))),
         *(chosen or ([_no_choice(study, scope)] if scope else [])),
         consequences.flatness(study),
-        " ".join(consequences.cautions(study)),
+        consequences.cautions(study),
         *_by_setting(study),
     ]
-    return tuple(part for part in parts if part)
+    return tuple(filter(None, parts))
 
 
 def _nothing_to_say(study: Study) -> str:
@@ -42,7 +43,7 @@ def _nothing_to_say(study: Study) -> str:
     flat = all(map(collapsed, done))
     if not flat and any(one.n for one in study.every()):
         return ""
-    return _said(
+    return said(
         "nothing",
         place=groups[0].title if len(groups) == 1 else f"{len(groups)} settings",
         baseline=study.title_of(study.baseline),
@@ -67,8 +68,6 @@ def _highest(study: Study) -> str:
     return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
 
 
-_said = partial(worded, "answer.md")
-
 EQUAL = 1e-9
 """Points by which means differ that are the same but for rounding."""
 
@@ -86,40 +85,18 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    baseline = consequences.baseline_of(study, found)
-    names = partial(consequences.named, study, among=found)
-    better, worse, same = (
-        [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
-    )
-    if not better and not any(one.enough for one in found):
-        return _said(
-            "too_few",
-            where=consequences.where(study, found),
-            most=max(found, key=lambda one: one.n),
-            baseline=baseline,
-            remedy=consequences.remedy(study),
-            first=names(found[:1])[0],
-            numbers=_numbers(study, found[0]),
-        )
+    facts: dict[str, Any] = {
+        "where": consequences.where(study, found),
+        "found": found,
+        "baseline": consequences.baseline_of(study, found),
+        "names": partial(consequences.named, study, among=found),
+        "numbers": partial(_numbers, study),
+    }
+    if not any(one.enough or one.verdict == BETTER for one in found):
+        return said("too_few", **facts, remedy=consequences.remedy(study))
     most = found[0].estimate or 0.0
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
-    return _said(
-        "which",
-        where=consequences.where(study, found),
-        baseline=baseline,
-        better=better,
-        worse=worse,
-        same=same,
-        compared=len({one.candidate for one in found}),
-        largest=(better or found)[0],
-        tied=names(tied),
-        zero=abs(most) < EQUAL,
-        all_tied=len(tied) == len(found),
-        how=partial(_how, study),
-        names=names,
-        numbers=partial(_numbers, study),
-        short=consequences.short,
-    )
+    return said("which", **facts, tied=tied, zero=abs(most) < EQUAL, how=partial(_how, study))
 
 
 def _numbers(study: Study, one: Comparison) -> str:
@@ -128,12 +105,12 @@ def _numbers(study: Study, one: Comparison) -> str:
     Where the difference is of fewer runs than a mean is, each has their number.
     """
     if one.settings > 1:
-        return consequences.short(one)
+        return short(one)
     group = next(group for group in study.groups if group.title == one.setting)
     lines = (group.line(label) for label in (one.candidate, one.baseline))
     after, before = (summarize(group, line, one.metric) for line in lines)
     if after.mean is None or before.mean is None:
-        return consequences.short(one)
+        return short(one)
     unit = "run" if group.folds else "seed"
     told, both = ["", ""], ""
     if {len(after.values), len(before.values)} != {one.pairs}:
@@ -141,7 +118,7 @@ def _numbers(study: Study, one: Comparison) -> str:
         both = f"in the {counted(one.pairs, unit)} of both "
     of = " of test images" if one.metric.name == PRIMARY else ""
     means = f"{after.mean:.1f} %{of}{told[0]} against {before.mean:.1f} %{told[1]}"
-    return f"{means}, {both}{consequences.short(one)}"
+    return f"{means}, {both}{short(one)}"
 
 
 def _choice(study: Study, decision: Decision) -> str:
@@ -155,7 +132,7 @@ def _choice(study: Study, decision: Decision) -> str:
     }
     names = {key: [study.title_of(label) for label in some] for key, some in labels.items()}
     least = FOLDS if decision.scope.groups[0].folds else SEEDS
-    return _said(
+    return said(
         "choice",
         **names,
         **_limits(study, decision.scope),
@@ -182,7 +159,7 @@ def _no_choice(study: Study, scope: Scope) -> str:
     """Say why nothing is chosen; nothing where one setting is all there is."""
     shared = [study.title_of(label) for label in scope.labels]
     where = _limits(study, scope)["where"]
-    return _said("no_choice", where=where, number=len(scope.groups), shared=shared)
+    return said("no_choice", where=where, number=len(scope.groups), shared=shared)
 
 
 def _by_setting(study: Study) -> Iterable[str]:
@@ -191,20 +168,15 @@ def _by_setting(study: Study) -> Iterable[str]:
     compared = list(filter(None, every))
     if len(compared) < 2:
         return
+    facts = {"title": study.title_of, "how": partial(_how, study)}
+    silent = []
     for found in compared:
-        parts = [
-            f"{study.title_of(one.candidate)} {_how(study, one.verdict)}, {_numbers(study, one)}"
-            for one in found
-            if one.shown
-        ]
-        if parts:
-            yield f"{found[0].setting}: {'; '.join(parts[:MOST_NAMED])}."
-    silent = [found for found in compared if not any(one.shown for one in found)]
+        if shown := [one for one in found if one.shown]:
+            yield said("of_setting", shown=shown, **facts, numbers=partial(_numbers, study))
+        else:
+            silent.append(found)
     if silent:
         few = [found for found in silent if not any(one.enough for one in found)]
         unit = few[0][0].design.unit if few else ""
-        why = f" ({len(few)} of them with too few {unit}s to show any)" if few else ""
-        yield (
-            f"Taken by {'itself' if len(silent) == 1 else 'themselves'}, "
-            f"{counted(len(silent), 'setting')} showed no difference in {study.primary_name}{why}."
-        )
+        facts = {"few": len(few), "unit": unit, "name": study.primary_name}
+        yield said("silent", settings=len(silent), **facts)

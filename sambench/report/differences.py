@@ -113,6 +113,18 @@ def interval(one: Comparison) -> str:
     return f"{signed(low, one.metric.decimals)} to {signed(high, one.metric.decimals)}"
 
 
+def short(one: Comparison) -> str:
+    """Write the difference or ratio, its interval, p, and the number of units."""
+    parts = [
+        "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
+        "" if one.p is None else p_value(one.p, named=True),
+        counted(one.n, one.design.unit),
+    ]
+    size = one.estimate or 0.0
+    amount = f"{factor(size)} times" if one.metric.ratio else f"{signed(size, 1)} points"
+    return f"{amount} ({', '.join(filter(None, parts))})"
+
+
 def difference_cells(one: Comparison) -> tuple[Cell, ...]:
     """Return estimate, interval, units, p, effect, share of runs won and verdict."""
     numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}

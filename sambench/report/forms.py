@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
+from sambench.report.differences import short
 from sambench.report.document import Document, Section
 from sambench.report.table import Cell, Table, counted, listed, points, signed, slug, was
 
@@ -35,6 +37,9 @@ VERSION = 2
 
 MOST_NAMED = 6
 """Optimizers that a sentence names; of more it gives the number."""
+
+MOST_TERMS = 12
+"""Numbers that a sum spells out."""
 
 WIDE = 5
 """Columns from which on a table spans both columns of a paper."""
@@ -84,6 +89,14 @@ def _latex_cell(cell: Cell, units: int | None) -> str:
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
+def _terms(values: Sequence[float]) -> str:
+    """Write a sum, its first terms alone where they are many."""
+    if len(values) > MOST_TERMS:
+        return f"({' + '.join(f'{v:.6g}' for v in values[:3])} + ... {len(values)} values)"
+    total = f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
+    return total if math.isfinite(sum(values)) else "(...)"
+
+
 def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
     """Return a whole report as GitHub Markdown; `drawn` has pictures of tables, by the table's id.
 
@@ -111,22 +124,30 @@ def templates() -> jinja2.Environment:
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.filters |= {
-        **{one.__name__: one for one in (counted, listed, points, signed, was)},
+        **{one.__name__: one for one in (counted, listed, points, short, signed, was)},
         "anchor": slug,
         "latex": to_latex,
         "tex": escape,
         "heading": _latex_heading,
         "number": _latex_cell,
         "bar": lambda text: text.replace("|", r"\|"),
+        "precise": "{:.6g}".format,
+        "terms": _terms,
         "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
     }
     return found
 
 
+def lines_of(template: str, macro: str, /, **facts: Any) -> list[str]:
+    """Return what a macro of a template says of some facts, line by line."""
+    macros: Any = templates().get_template(template).module
+    said: str = getattr(macros, macro)(**facts)
+    return said.splitlines()
+
+
 def worded(template: str, macro: str, /, **facts: Any) -> str:
     """Return what a macro of a template says of some facts, as one paragraph."""
-    macros: Any = templates().get_template(template).module
-    return " ".join(getattr(macros, macro)(**facts).split())
+    return " ".join(" ".join(lines_of(template, macro, **facts)).split())
 
 
 @cache
