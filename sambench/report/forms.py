@@ -19,9 +19,20 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
-from sambench.report.differences import short
+from sambench.report.differences import amount, interval, short
 from sambench.report.document import Document, Section
-from sambench.report.table import Cell, Table, counted, listed, points, signed, slug, was
+from sambench.report.table import (
+    Cell,
+    Table,
+    counted,
+    factor,
+    listed,
+    p_value,
+    points,
+    signed,
+    slug,
+    was,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -124,7 +135,8 @@ def templates() -> jinja2.Environment:
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.filters |= {
-        **{one.__name__: one for one in (counted, listed, points, short, signed, was)},
+        **{one.__name__: one for one in (counted, factor, listed, p_value, points, signed, was)},
+        **{one.__name__: one for one in (amount, interval, short)},
         "anchor": slug,
         "latex": to_latex,
         "tex": escape,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.groups import LOST, Group, setting_text
+from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
@@ -16,19 +17,17 @@ from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
-from sambench.report.forms import templates
-from sambench.report.table import MISSING, Mark, Row, counted, listed, points
+from sambench.report.forms import templates, worded
+from sambench.report.table import MISSING, Mark, Row, counted, points
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
+
+said = partial(worded, "notes.md")
+"""Returns a sentence of some facts."""
 
 MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
 SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "label_noise")
 """Settings of training that are said where they are not at their default."""
-IN_P = (
-    "in no mean, in p of accuracies and AUROC as if one class were named for every image, and in p "
-    "of other metrics not at all"
-)
-"""What a run without a result counts in."""
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
 
@@ -56,24 +55,18 @@ def unusual_settings(config: RunConfig) -> tuple[str, ...]:
 def protocol(group: Group) -> str:
     """Return how the runs of a group were trained, in a sentence."""
     setting, done = group.setting, group.completed
-    sizes = sorted({(r.data["train"], r.data["test"]) for r in done if r.data})
-    parts = "; ".join(f"{train} train, {test} test" for train, test in sizes)
-    rates = sorted({float(str(line.optimizer["lr"])) for line in group.lines
-                    if "lr" in line.optimizer})  # fmt: skip
-    stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
-    epochs = counted(setting.epochs, "epoch")
-    until = epochs if stop == "epochs" else f"until {stop}, at most {epochs}"
-    hardware = sorted({_place(record.environment) for record in done if record.environment})
-    met = ""
-    if stop != "epochs" and done:
-        reached = sum(bool(record.final and record.final["target_met"]) for record in done)
-        met = f"; the stop rule was met by {reached} of {counted(len(done), 'run')}"
-    lr, unusual = " or ".join(f"{rate:g}" for rate in rates), (*unusual_settings(setting), "")
-    return (
-        f"{setting.image_size} px images, split {setting.split}{f' ({parts})' if parts else ''}, "
-        f"{start_of(setting)}, batch {setting.batch_size}, lr {lr} ({schedule_of(setting)}), "
-        f"{until}, {setting.selection} weights, {setting.precision}, {', '.join(unusual)}"
-        f"on {'; '.join(hardware) or 'no finished run'}{met}."
+    rates = {float(str(line.optimizer["lr"])) for line in group.lines if "lr" in line.optimizer}
+    return said(
+        "protocol",
+        setting=setting,
+        sizes=sorted({(r.data["train"], r.data["test"]) for r in done if r.data}),
+        start=start_of(setting),
+        rates=sorted(rates),
+        schedule=schedule_of(setting),
+        unusual=unusual_settings(setting),
+        places=sorted({_place(record.environment) for record in done if record.environment}),
+        met=sum(bool(record.final and record.final["target_met"]) for record in done),
+        done=len(done),
     )
 
 
@@ -110,11 +103,10 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
 
 def run_notes(group: Group) -> Iterable[str]:
     """Return what a reader must know of single runs: which do not count, and what rounding did."""
-    missing = [r for r in group.records if r.status != COMPLETED]
-    for status in sorted({record.status for record in missing}):
-        names = [record.name for record in missing if record.status == status]
-        where = IN_P if status in LOST else "not counted"
-        yield f"{group.title}: {status}, {where}: {listed(names, 12)}."
+    missing = by_key(group.records, lambda record: record.status)
+    for status in sorted(missing.keys() - {COMPLETED}):
+        names = [record.name for record in missing[status]]
+        yield said("lost", group=group, status=status, names=names, result=status in LOST)
     yield from rounding_notes(group)
 
 
@@ -123,12 +115,9 @@ def rounding_notes(group: Group) -> Iterable[str]:
     for line in group.lines:
         seen = [r for record in line.completed if (r := (record.sharpness or {}).get("rounding"))]
         if seen and (cosine := fmean(r["cosine"] for r in seen)) < FAITHFUL:
+            found = {"precision": seen[0]["precision"], "cosine": cosine}
             changed = fmean(r["changed"] for r in seen)
-            yield (
-                f"{group.title}, {line.title}: rounding to {seen[0]['precision']} changed its "
-                f"perturbation in {changed:.0%} of the weights and left a cosine of {cosine:.2f} "
-                "with the one asked for (mean of the runs); only fp32 perturbs exactly."
-            )
+            yield said("rounding", group=group, line=line, changed=changed, **found)
 
 
 def how_to_read(study: Study) -> tuple[str, ...]:
@@ -188,21 +177,11 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
             alike.setdefault((design.unit, most, design.least_units), []).append(group.title)
     several = len(groups) >= SEEDS.least_units
     return tuple(
-        f"{listed(titles, 6)}: {counted(most, unit)} cannot show any difference between "
-        f"optimizers; it takes {least}"
-        + (f" (`--seeds {least}`, or `seeds: {least}` in the suite)" if unit == "seed" else "")
-        + ("; over all settings together differences can be shown" if several else "")
-        + "."
+        said("too_few", titles=titles, unit=unit, most=most, least=least, several=several)
         for (unit, most, least), titles in alike.items()
     )
 
 
 def _trouble(trouble: Trouble) -> str:
-    number, known = len(trouble.runs), trouble.runs.items()
-    if number <= MOST_NAMES:
-        names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in known)
-    else:
-        names = f"{', '.join([*trouble.runs][:MOST_NAMES])} and {number - MOST_NAMES} more"
-        if causes := Counter(filter(None, trouble.runs.values())).most_common(5):
-            names += f"; causes: {'; '.join(f'{cause} ({times})' for cause, times in causes)}"
-    return f"{trouble.kind}: {counted(number, 'run')}. {trouble.remedy} Runs: {names}."
+    causes = Counter(filter(None, trouble.runs.values())).most_common(5)
+    return said("trouble", **trouble._asdict(), most=MOST_NAMES, causes=causes)

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import zip_longest
 
 from sambench.analysis import published
-from sambench.analysis.claims import NOT_TESTED, STANDINGS, Evidence, Finding
+from sambench.analysis.claims import NOT_TESTED, STANDINGS, Finding
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import Metric
 from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
-from sambench.report.differences import amount, interval
-from sambench.report.table import (
-    MISSING,
-    Cell,
-    Row,
-    Table,
-    counted,
-    factor,
-    p_value,
-    signed,
-    significant,
-)
+from sambench.report.forms import worded
+from sambench.report.table import MISSING, Cell, Row, Table, significant
 from sambench.report.tables import best_of, printed, sure_means
 
-NOTES = (
-    "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "
-    "ours, mean ± SD (n), geometric for time and curvature (×÷). – no run of ours.",
-    "Bold, in both: accuracies above Adam's; elsewhere the best, closest to zero for the trace, "
-    "Adam left out of time in tables of one model.",
-)
+note = partial(worded, "papers.md")
+"""Returns a note on some facts."""
 
 
 def paper_tables(
@@ -81,15 +68,15 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
         for row, lines in zip(table.rows, found, strict=True)
         if len(lines) > 1
     ]
-    notes = [*NOTES]
-    if several:
-        notes.append(f"Several settings of ours fit, and none is chosen: {'; '.join(several)}.")
     paper = f"{table.paper} (arXiv {table.arxiv})"
     return Table(
         title=f"Table {table.number} of {paper}: {table.caption.rstrip('.')}",
         headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
         rows=tuple(rows),
-        notes=tuple(notes),
+        notes=(
+            *map(note, ("beside", "bold")),
+            *([note("several", cells=several)] if several else []),
+        ),
         stem=f"{table.paper}-table-{table.number}",
     )
 
@@ -123,18 +110,14 @@ def claims_table(findings: Sequence[Finding]) -> Table:
     """Return a row for each claim; below, every inequality that our runs speak to, with numbers."""
     rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
     every = (one for found in findings for one in found.evidence)
-    notes = [
-        "A claim is judged on runs of the paper's own data, models and protocol alone. It is held "
-        "if each of its inequalities is shown by itself, refuted if the opposite or equivalence of "
-        "one is shown after the correction over the claim, "
-        "not reproduced if neither is so and our interval excludes a printed difference, and else "
-        "undecided. An inequality may be held or refuted while our interval excludes its printed "
-        "size, which then is not reproduced; each line below says so.",
-        *(_sentence(one) for one in every if one.standing != NOT_TESTED),
-    ]
+    notes = (note("inequality", one=one) for one in every if one.standing != NOT_TESTED)
     sources = ", ".join(dict.fromkeys(found.claim.paper for found in findings))
     return Table(
-        title=f"Claims of {sources}", headings=CLAIMS, rows=rows, notes=tuple(notes), stem="claims"
+        title=f"Claims of {sources}",
+        headings=CLAIMS,
+        rows=rows,
+        notes=(note("claims"), *notes),
+        stem="claims",
     )
 
 
@@ -144,40 +127,6 @@ def _claim(found: Finding) -> Iterable[Cell]:
     for kind in STANDINGS:
         number = standings.count(kind)
         yield Cell(text=str(number), numbers={"inequalities": number})
-
-
-def _sentence(evidence: Evidence) -> str:
-    """Return what our runs say of one inequality, with the printed number."""
-    expectation, found = evidence.expectation, evidence.comparison
-    metric = expectation.metric.heading.lower()
-    (model, optimizer), (other, against) = expectation.candidate, expectation.baseline
-    said = f"{optimizer} {expectation.expected} than {against} on {model}" if model == other else (
-        f"{optimizer} on {model} {expectation.expected} than on {other}"
-    )  # fmt: skip
-    if expectation.correlation:
-        said = f"flatter is more accurate on {model}"
-        link = evidence.correlation
-        if link is None or link.tau is None:
-            return f"{evidence.standing}: {said}: no rank correlation."
-        ends = link.interval
-        tail = f", 95 % interval {ends[0]:+.2f} to {ends[1]:+.2f}" if ends else ""
-        return (
-            f"{evidence.standing}: {said}: Kendall's tau of {metric} and accuracy {link.tau:+.2f}"
-            f"{tail}, {counted(link.runs, 'run')}."
-        )
-    if found is None:
-        return f"{evidence.standing}: {said}: {evidence.why}."
-    number = expectation.printed
-    told = MISSING if number is None else (
-        f"{factor(number)}x" if expectation.metric.ratio else signed(number, 1)
-    )  # fmt: skip
-    size = ", a size that is not reproduced" if evidence.other_size else ""
-    times = f" (by a factor of {expectation.factor:g})" if expectation.factor > 1 else ""
-    return (
-        f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
-        f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
-        f"{counted(found.n, found.design.unit)}; printed {told}{size}."
-    )
 
 
 PRINTED = ("Cell", "Metric", "Printed", "Ours", "95 % of further runs", "The printed number is")
@@ -200,11 +149,6 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
             Cell(text=one.verdict),
         )))  # fmt: skip
     cited = " and ".join(dict.fromkeys(one.row.paper for one in found))
-    notes = (
-        "Ours is mean ± SD (n), geometric for time and curvature. The interval holds 95 % of "
-        "further runs of ours (Student's t prediction): a printed number outside of it would be an "
-        "unusual run of ours.",
-        "Times are of other machines, and the papers do not define their curvature in full.",
-    )
+    notes = tuple(map(note, ("replication", "other_machines")))
     return Table(title=f"Beside {cited}", headings=PRINTED, rows=tuple(rows), notes=notes,
                  stem="beside-the-papers")  # fmt: skip
