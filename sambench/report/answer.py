@@ -14,8 +14,7 @@ from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
 from sambench.report import consequences
 from sambench.report.consequences import said
-from sambench.report.differences import short
-from sambench.report.table import counted, mean_and_spread
+from sambench.report.table import counted, mean_and_spread, short
 
 
 def answer_text(study: Study) -> tuple[str, ...]:

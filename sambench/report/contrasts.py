@@ -11,7 +11,7 @@ from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike
-from sambench.report.notes import run_notes
+from sambench.report.notes import notes, run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
 from sambench.store.search_record import SearchRecord, TuningRecord
@@ -66,20 +66,11 @@ def _setting_table(group: Group) -> Table:
         both = (summarize(group, line, one.metric) for line in group.lines)
         return *(printed(cell, one.metric) for cell in both), *difference_cells(one)
 
-    notes = [*run_notes(group)]
-    if not found:
-        notes.append("No pair: no run of one side has a counterpart on the other.")
-    for one in found[:1]:
-        family = f", corrected over {one.family} comparisons of each metric"
-        notes.append(
-            f"p: {one.design.test}{family if one.family > 1 else ''} ({one.design.correction}); "
-            f"with fewer than {one.design.least_units} {one.design.unit}s nothing is shown."
-        )
     return Table(
         title=f"{second.label} against {first.label}: {group.title}",
         headings=CONTRAST,
         rows=tuple((one.metric.title, cells(one)) for one in found),
-        notes=tuple(notes),
+        notes=(*run_notes(group), *notes("contrast", one=found[0] if found else None)),
     )
 
 
@@ -95,12 +86,8 @@ def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Ta
             Cell(text=MISSING if gap is None else signed(gap), numbers={"points": gap}),
             Cell(text=p_value(None if ranking is None else ranking.p)),
         )))  # fmt: skip
-    notes = (
-        "Images that only one of the two runs gets right; McNemar's exact test of accuracy, "
-        "DeLong's of AUROC. A row is one run a side: it speaks of other images, not of other "
-        "seeds, and p is not corrected for the number of rows.",
-    )
-    return Table(title="On the same test images", headings=IMAGES, rows=tuple(rows), notes=notes)
+    title, notes_below = "On the same test images", notes("same_images")
+    return Table(title=title, headings=IMAGES, rows=tuple(rows), notes=notes_below)
 
 
 SEARCH = (
@@ -112,18 +99,11 @@ SEARCH = (
 def search_table(found: SearchRecord, where: str) -> Table:
     """Return what a search found, a row for each optimizer and setting; `where` is its file."""
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
-    search = found.search
     return Table(
         title=f"Search of {found['suite']}",
         headings=SEARCH,
         rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
-        notes=(
-            f"Every optimizer has {search.trials} trials with seeds "
-            f"{', '.join(map(str, search.seeds))}; the values of the highest validation "
-            f"accuracy ({100 * search.validation:g} % of the training images) are chosen, and "
-            "the test images play no role.",
-            f"Trials, their runs and values: {where}.",
-        ),
+        notes=notes("search", search=found.search, where=where),
     )
 
 

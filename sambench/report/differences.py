@@ -9,14 +9,11 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import setting_text
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.study import Study
-from sambench.report.table import MISSING, Cell, Table, counted, factor, listed, p_value, signed
+from sambench.report.forms import worded
+from sambench.report.table import MISSING, Cell, Table, amount, counted, interval, listed, p_value
 
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
 COSTS = ("train_seconds", "top", "trace")
-SMALLEST, LARGEST = 0.001, 1000.0
-"""Ratios between which the ends of an interval are written out."""
-MOST_POINTS = 100.0
-"""By which a share can differ."""
 MOST_VALUES = 4
 """Of a hyperparameter that differs between settings; of more the number is given."""
 HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
@@ -63,11 +60,9 @@ def lost_units(found: Sequence[Comparison], study: Study) -> str:
     told = [f"{study.title_of(k)} lost {counted(n, unit)}" for k, n in numbers.items() if n]
     if not told:
         return ""
-    if all(one.counted for one in found):
-        where = "they count in p as naming one class for every image would, and in no mean"
-    else:
-        where = f"such a run has no value to be counted, so p is of the {unit}s that both have"
-    return f"{listed(told)}; {where}."
+    return worded(
+        "notes.md", "lost_units", told=told, inside=all(o.counted for o in found), unit=unit
+    )
 
 
 def unlike(study: Study, found: Iterable[Comparison]) -> str:
@@ -91,38 +86,6 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
                 if len(values) > 1:
                     told[f"{study.title_of(label)}'s {key} ({listed(values, MOST_VALUES)})"] = None
     return f"Pooled, though not the same in each setting: {listed([*told])}." if told else ""
-
-
-def amount(one: Comparison) -> str:
-    """Write an estimate: +1.2, or 0.31x."""
-    if one.estimate is None:
-        return MISSING
-    metric = one.metric
-    return f"{factor(one.estimate)}x" if metric.ratio else signed(one.estimate, metric.decimals)
-
-
-def interval(one: Comparison) -> str:
-    """Write a simultaneous interval: +0.1 to +2.3, or 0.20 to 0.48."""
-    if one.low is None or one.high is None:
-        return MISSING
-    if one.metric.ratio:
-        least = "under 0.001" if one.low < SMALLEST else factor(one.low)
-        return f"{least} to {'over 1000' if one.high > LARGEST else factor(one.high)}"
-    most = MOST_POINTS if one.metric.unit == "points" else math.inf
-    low, high = max(one.low, -most), min(one.high, most)
-    return f"{signed(low, one.metric.decimals)} to {signed(high, one.metric.decimals)}"
-
-
-def short(one: Comparison) -> str:
-    """Write the difference or ratio, its interval, p, and the number of units."""
-    parts = [
-        "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
-        "" if one.p is None else p_value(one.p, named=True),
-        counted(one.n, one.design.unit),
-    ]
-    size = one.estimate or 0.0
-    amount = f"{factor(size)} times" if one.metric.ratio else f"{signed(size, 1)} points"
-    return f"{amount} ({', '.join(filter(None, parts))})"
 
 
 def difference_cells(one: Comparison) -> tuple[Cell, ...]:

@@ -19,20 +19,9 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
-from sambench.report.differences import amount, interval, short
+from sambench.report import table as writing
 from sambench.report.document import Document, Section
-from sambench.report.table import (
-    Cell,
-    Table,
-    counted,
-    factor,
-    listed,
-    p_value,
-    points,
-    signed,
-    slug,
-    was,
-)
+from sambench.report.table import MISSING, Cell, Mark, Table, slug
 
 if TYPE_CHECKING:
     import jinja2
@@ -48,6 +37,12 @@ VERSION = 2
 
 MOST_NAMED = 6
 """Optimizers that a sentence names; of more it gives the number."""
+
+WRITTEN = (
+    *("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short", "signed"),
+    "was",
+)
+"""How templates write numbers and names, as `table` does."""
 
 MOST_TERMS = 12
 """Numbers that a sum spells out."""
@@ -133,10 +128,9 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
+    found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED, "MISSING": MISSING, "Mark": Mark}
     found.filters |= {
-        **{one.__name__: one for one in (counted, factor, listed, p_value, points, signed, was)},
-        **{one.__name__: one for one in (amount, interval, short)},
+        **{name: getattr(writing, name) for name in WRITTEN},
         "anchor": slug,
         "latex": to_latex,
         "tex": escape,
@@ -157,9 +151,15 @@ def lines_of(template: str, macro: str, /, **facts: Any) -> list[str]:
     return said.splitlines()
 
 
+def paragraphs(template: str, macro: str, /, **facts: Any) -> tuple[str, ...]:
+    """Return what a macro of a template says of some facts, each paragraph as one line."""
+    text = "\n".join(lines_of(template, macro, **facts))
+    return tuple(filter(None, (" ".join(part.split()) for part in text.split("\n\n"))))
+
+
 def worded(template: str, macro: str, /, **facts: Any) -> str:
     """Return what a macro of a template says of some facts, as one paragraph."""
-    return " ".join(" ".join(lines_of(template, macro, **facts)).split())
+    return " ".join(paragraphs(template, macro, **facts))
 
 
 @cache

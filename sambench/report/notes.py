@@ -17,12 +17,12 @@ from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
-from sambench.report.forms import templates, worded
-from sambench.report.table import MISSING, Mark, Row, counted, points
+from sambench.report.forms import paragraphs, worded
+from sambench.report.table import Row, counted, points
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 
-said = partial(worded, "notes.md")
-"""Returns a sentence of some facts."""
+said, notes = partial(worded, "notes.md"), partial(paragraphs, "notes.md")
+"""Return a sentence, and several, of some facts."""
 
 MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
@@ -80,25 +80,20 @@ def _place(environment: Mapping[str, Any]) -> str:
     return f"{place} ({', '.join(told)})" if told else place
 
 
-def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
+def legend(rows: Sequence[Row], baseline: str | None = None) -> tuple[str, ...]:
     """Return what the marks of a table mean, those alone that it has."""
-    text = "".join(cell.text for _, cells in rows for cell in cells)
-    geometric = " (×÷: geometric mean and factor of one SD)" if "×÷" in text else ""
-    bold = any(cell.bold for _, cells in rows for cell in cells)
-    yield f"Mean ± SD (n){geometric}{'; bold: best mean of the column' if bold else ''}."
-    marks = [
-        (Mark.DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
-        (Mark.EQUIVALENT, f"equivalent to {baseline}"),
-        (Mark.COLLAPSED, "a run predicts one class for every image, and is left out of curvature"),
-        (Mark.UNCONVERGED, "a measurement did not converge"),
-        (
-            Mark.NO_MINIMUM,
-            "a run ended where curvature is zero or negative, or has a zero here, and is left out",
-        ),
-        (MISSING, "no run has it"),
-    ]
-    if told := [f"{mark} {meaning}" for mark, meaning in marks if mark in text]:
-        yield f"{'; '.join(told)}."
+    cells = [cell for _, own in rows for cell in own]
+    text, bold = "".join(cell.text for cell in cells), any(cell.bold for cell in cells)
+    return notes("legend", text=text, bold=bold, baseline=baseline)
+
+
+def other_rates(group: Group) -> tuple[str, ...]:
+    """Say which learning rates are not the usual one: nobody sees them in the labels."""
+    there = (line for line in group.lines if "lr" in line.optimizer)
+    by_rate = by_key(there, lambda line: float(str(line.optimizer["lr"])))
+    usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
+    others = [(rate, [line.title for line in lines]) for rate, lines in usual_first[1:]]
+    return notes("other_rates", others=others)
 
 
 def run_notes(group: Group) -> Iterable[str]:
@@ -126,8 +121,9 @@ def how_to_read(study: Study) -> tuple[str, ...]:
     if not found:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
     primary = next((one for one in found if one.metric.name == study.primary), found[0])
-    template = templates().get_template("how-to-read.md")
-    text = template.render(
+    return paragraphs(
+        "how-to-read.md",
+        "how_to_read",
         baseline=study.title_of(found[0].baseline),
         designs=dict.fromkeys(one.design for one in found if one.p is not None),
         intervals=dict.fromkeys(one.design.interval for one in found),
@@ -137,7 +133,6 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         heading=find_metric(study.primary).heading,
         one_test_part=any(one.design.unit == "seed" for one in found),
     )
-    return tuple(" ".join(item.split()) for item in text.split("\n\n"))
 
 
 def problems(

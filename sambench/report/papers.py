@@ -15,12 +15,12 @@ from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
-from sambench.report.forms import worded
+from sambench.report.forms import paragraphs
 from sambench.report.table import MISSING, Cell, Row, Table, significant
 from sambench.report.tables import best_of, printed, sure_means
 
-note = partial(worded, "papers.md")
-"""Returns a note on some facts."""
+notes = partial(paragraphs, "papers.md")
+"""Returns the notes of a kind of table, of some facts."""
 
 
 def paper_tables(
@@ -73,10 +73,7 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
         title=f"Table {table.number} of {paper}: {table.caption.rstrip('.')}",
         headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
         rows=tuple(rows),
-        notes=(
-            *map(note, ("beside", "bold")),
-            *([note("several", cells=several)] if several else []),
-        ),
+        notes=notes("table", several=several),
         stem=f"{table.paper}-table-{table.number}",
     )
 
@@ -109,14 +106,13 @@ CLAIMS = ("Claim", "Our runs", "Held", "Refuted", "Not reproduced", "Undecided",
 def claims_table(findings: Sequence[Finding]) -> Table:
     """Return a row for each claim; below, every inequality that our runs speak to, with numbers."""
     rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
-    every = (one for found in findings for one in found.evidence)
-    notes = (note("inequality", one=one) for one in every if one.standing != NOT_TESTED)
+    judged = [one for f in findings for one in f.evidence if one.standing != NOT_TESTED]
     sources = ", ".join(dict.fromkeys(found.claim.paper for found in findings))
     return Table(
         title=f"Claims of {sources}",
         headings=CLAIMS,
         rows=rows,
-        notes=(note("claims"), *notes),
+        notes=notes("claims", judged=judged),
         stem="claims",
     )
 
@@ -149,6 +145,10 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
             Cell(text=one.verdict),
         )))  # fmt: skip
     cited = " and ".join(dict.fromkeys(one.row.paper for one in found))
-    notes = tuple(map(note, ("replication", "other_machines")))
-    return Table(title=f"Beside {cited}", headings=PRINTED, rows=tuple(rows), notes=notes,
-                 stem="beside-the-papers")  # fmt: skip
+    return Table(
+        title=f"Beside {cited}",
+        headings=PRINTED,
+        rows=tuple(rows),
+        notes=notes("replication"),
+        stem="beside-the-papers",
+    )

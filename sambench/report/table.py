@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sambench.analysis.comparison import Comparison
+
 MISSING = "–"
+
+SMALLEST, LARGEST = 0.001, 1000.0
+"""Ratios between which the ends of an interval are written out."""
+MOST_POINTS = 100.0
+"""By which a share can differ."""
 
 
 class Mark(StrEnum):
@@ -92,6 +99,38 @@ def p_value(value: float | None, *, named: bool = False) -> str:
     if value < 0.001:
         return "p < 0.001" if named else "< 0.001"
     return f"{'p = ' if named else ''}{value:.{3 if value < 0.1 else 2}f}"
+
+
+def amount(one: Comparison) -> str:
+    """Write an estimate: +1.2, or 0.31x."""
+    if one.estimate is None:
+        return MISSING
+    metric = one.metric
+    return f"{factor(one.estimate)}x" if metric.ratio else signed(one.estimate, metric.decimals)
+
+
+def interval(one: Comparison) -> str:
+    """Write a simultaneous interval: +0.1 to +2.3, or 0.20 to 0.48."""
+    if one.low is None or one.high is None:
+        return MISSING
+    if one.metric.ratio:
+        least = "under 0.001" if one.low < SMALLEST else factor(one.low)
+        return f"{least} to {'over 1000' if one.high > LARGEST else factor(one.high)}"
+    most = MOST_POINTS if one.metric.unit == "points" else math.inf
+    low, high = max(one.low, -most), min(one.high, most)
+    return f"{signed(low, one.metric.decimals)} to {signed(high, one.metric.decimals)}"
+
+
+def short(one: Comparison) -> str:
+    """Write the difference or ratio, its interval, p, and the number of units."""
+    parts = [
+        "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
+        "" if one.p is None else p_value(one.p, named=True),
+        counted(one.n, one.design.unit),
+    ]
+    size = one.estimate or 0.0
+    amount = f"{factor(size)} times" if one.metric.ratio else f"{signed(size, 1)} points"
+    return f"{amount} ({', '.join(filter(None, parts))})"
 
 
 def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:

@@ -17,7 +17,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
-from sambench.report.notes import legend, protocol
+from sambench.report.notes import legend, notes, other_rates, protocol
 from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
 
@@ -158,7 +158,7 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
                     title=f"{lines[0].title} on {places[0]}, by model",
                     headings=("Model", *(c.title for c in columns)),
                     rows=rows,
-                    notes=tuple(legend(rows)),
+                    notes=legend(rows),
                 )
             )
     return tuple(tables)
@@ -177,20 +177,10 @@ def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
         title=title,
         headings=("Optimizer", *(c.title for c in columns)),
         rows=rows,
-        notes=(protocol(group), *legend(rows, baseline), *_unlike(group)),
+        notes=(protocol(group), *legend(rows, baseline), *other_rates(group)),
         setting=group.title,
         keys=tuple(line.label for line in lines),
     )
-
-
-def _unlike(group: Group) -> Iterable[str]:
-    """Say which learning rates are not the usual one: nobody sees them in the labels."""
-    there = (line for line in group.lines if "lr" in line.optimizer)
-    by_rate = by_key(there, lambda line: float(str(line.optimizer["lr"])))
-    usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
-    for rate, lines in usual_first[1:]:
-        names = ", ".join(line.title for line in lines)
-        yield f"Another learning rate than the others: {names}, {rate:g}."
 
 
 def result_sections(study: Study) -> tuple[Section, ...]:
@@ -245,10 +235,7 @@ def centre_table(
             (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
             for line, found in rows
         ),
-        notes=(
-            f"Mean ± SD (runs) of the share of each centre's test images that is classified "
-            f"rightly: {', '.join(f'{name} {images[name]}' for name in names)} images. Not tested.",
-        ),
+        notes=notes("centres", images=sorted(images.items())),
         setting=group.title,
         keys=tuple(line.label for line, _ in rows),
     )

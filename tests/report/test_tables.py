@@ -22,10 +22,19 @@ from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
-from sambench.report.differences import COSTS, difference_tables, interval
+from sambench.report.differences import COSTS, difference_tables
 from sambench.report.explain import sources_of
 from sambench.report.papers import claims_table, paper_tables
-from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
+from sambench.report.table import (
+    Cell,
+    Table,
+    factor,
+    interval,
+    listed,
+    mean_and_spread,
+    p_value,
+    signed,
+)
 from sambench.report.tables import (
     baseline_tables,
     build_tables,
