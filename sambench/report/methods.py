@@ -5,11 +5,10 @@ What differs among the runs is said with the number of runs that have each value
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any
 
 from sambench.analysis.groups import Group, Line, by_key, setting_text
 from sambench.analysis.inference import ALPHA
@@ -17,8 +16,8 @@ from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
 from sambench.analysis.units import device_of
-from sambench.files.yaml_text import read_own_yaml
 from sambench.report.document import Section
+from sambench.report.forms import paragraphs
 from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted, listed
 from sambench.store.record import COMPLETED, RunRecord
@@ -27,6 +26,13 @@ VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda
 MOST_VALUES, MOST_CLASSES = 8, 12
 """Different values of a setting, and classes, that are listed; of more the number is given."""
 UNKNOWN = "not recorded"
+SCALED = {
+    "unit": "scaled to [0, 1]",
+    "standard": "scaled to [0, 1], then to mean 0 and SD 1 of the training images",
+    "imagenet": "scaled to [0, 1], then by ImageNet's means and SDs",
+    "pretrained": "scaled to [0, 1], then by the means and SDs of the model's published weights",
+}
+SELECTED = {"last": "the last weights", "best-validation": "the best weights on validation"}
 PARTS = ("train", "validation", "test")
 
 
@@ -35,20 +41,31 @@ def methods(study: Study) -> Section:
     runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
     measured = [record for record in done if record.hessian]
+    compared = [found for found in study.every() if found.n]
     datasets, models = (by_key(done, attrgetter(f"config.{name}")) for name in ("dataset", "model"))
-    paragraphs = (
-        "Data. " + " ".join(_dataset(*found) for found in datasets.items()),
-        f"Networks. {'; '.join(_model(*found) for found in models.items())}.",
-        _filled("training", done, seeds=_ranges(sorted({run.config.seed for run in done}))),
-        _filled("selection", done),
-        *([_filled("curvature", measured, runs=counted(len(measured), "run"))] if measured else []),
-        _statistics(study),
-        _machines(done),
-        _software(done),
-    )
     return Section(
-        title="Methods", paragraphs=paragraphs, items=tuple(sorted(_optimizers(study.groups)))
-    )
+        title="Methods",
+        paragraphs=paragraphs(
+            "methods.md",
+            "methods",
+            datasets=[(name, partial(_of, own), _folds(own), leakage(own))
+                      for name, own in datasets.items()],
+            networks=[(name, partial(_of, own), _sizes(own)) for name, own in models.items()],
+            of=partial(_of, done),
+            seeds=_ranges(sorted({run.config.seed for run in done})),
+            measured=len(measured),
+            of_measured=partial(_of, measured),
+            baseline=study.title_of(compared[0].baseline) if compared else "",
+            designs=list(dict.fromkeys(one.design for one in compared)),
+            primary=find_metric(study.primary).heading,
+            alpha=ALPHA,
+            runs=len(done),
+            training=sum(float((run.cost or {}).get("train_seconds") or 0.0) for run in done),
+            curvature=sum(float((run.hessian or {}).get("seconds") or 0.0) for run in done),
+            versions=_versions(done),
+        ),
+        items=tuple(sorted(_optimizers(study.groups))),
+    )  # fmt: skip
 
 
 def said(values: Iterable[object]) -> str:
@@ -62,19 +79,9 @@ def said(values: Iterable[object]) -> str:
     return text + (f" and {left} more values" if left else "")
 
 
-def _text(name: str) -> Any:
-    return read_own_yaml("sambench.report", "templates/methods.yaml")[name]
-
-
-def _filled(paragraph: str, runs: Sequence[RunRecord], /, **known: str) -> str:
-    """Write into a paragraph what is known, and of other names in braces what the records say."""
-
-    def of(name: str) -> str:
-        if name in known:
-            return known[name]
-        return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
-
-    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), _text(paragraph))
+def _of(runs: Sequence[RunRecord], name: str) -> str:
+    """Return what runs have at a place of the record, or of what `CALCULATED` names."""
+    return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
 
 
 def _classes(record: RunRecord) -> object:
@@ -101,8 +108,8 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
-    "scaled": lambda r: _text("scaled").get(r.config.normalization, r.config.normalization),
-    "selection": lambda r: _text("selected").get(r.config.selection, r.config.selection),
+    "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
+    "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
     "start": lambda r: start_of(r.config),
     "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),
@@ -112,54 +119,24 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
 """What a text may name besides places in the record."""
 
 
-def _dataset(name: str, runs: Sequence[RunRecord]) -> str:
-    """Say what the images are, how they are divided, and how they enter the network."""
-    folds = sorted({run.config.fold for run in runs if run.config.fold is not None})
-    told = f", folds {', '.join(map(str, folds))}" if folds else ""
-    torn = leakage(runs)
-    return _filled("data", runs, name=name, folds=told) + (f" {torn}." if torn else "")
+def _folds(runs: Iterable[RunRecord]) -> list[int]:
+    return sorted({run.config.fold for run in runs if run.config.fold is not None})
 
 
-def _model(name: str, runs: Sequence[RunRecord]) -> str:
-    sizes = {size for run in runs if (size := (run.hessian or {}).get("parameters"))}
-    count = f", {' or '.join(f'{size:,}' for size in sorted(sizes))} parameters"
-    return _filled("network", runs, name=name) + (count if sizes else "")
+def _sizes(runs: Iterable[RunRecord]) -> list[str]:
+    """Return the numbers of weights of networks whose curvature was measured."""
+    found = {size for run in runs if (size := (run.hessian or {}).get("parameters"))}
+    return [f"{size:,}" for size in sorted(found)]
 
 
-def _statistics(study: Study) -> str:
-    compared = [found for found in study.every() if found.n]
-    if not compared:
-        return "Statistics. Cells are mean ± SD over runs; nothing was compared."
-    designs = dict.fromkeys(one.design for one in compared)
-    tests = (
-        f"over {design.unit}s the {design.test}, corrected by {design.correction}, 95 % intervals "
-        f"by {design.interval}"
-        for design in designs
-    )
-    return str(_text("statistics")).format(
-        baseline=study.title_of(compared[0].baseline),
-        units=" or ".join(f"{d.unit} by {d.unit}" for d in designs),
-        tests="; ".join(tests),
-        primary=find_metric(study.primary).heading,
-        alpha=ALPHA,
-    )
-
-
-def _machines(runs: Sequence[RunRecord]) -> str:
-    seconds = sum(float((run.cost or {}).get("train_seconds") or 0.0) for run in runs)
-    curvature = sum(float((run.hessian or {}).get("seconds") or 0.0) for run in runs)
-    hours = {"training": f"{seconds / 3600:.2f}", "curvature": f"{curvature / 3600:.2f}"}
-    return _filled("machines", runs, runs=counted(len(runs), "run"), **hours)
-
-
-def _software(runs: Sequence[RunRecord]) -> str:
+def _versions(runs: Sequence[RunRecord]) -> list[str]:
+    """Return what ran, and the files of one's own that were needed, with their versions."""
     found = {name: said(values_at(runs, f"environment.{name}")) for name in VERSIONS}
     own = [(run.environment or {}).get("plugins") or {} for run in runs]
     for name in sorted({name for files in own for name in files}):
         shas = (setting_text(files[name]) for files in own if name in files)
         found[f"plug-in {name} of sha256"] = said(shas)
-    versions = ", ".join(f"{name} {one}" for name, one in found.items() if one != UNKNOWN)
-    return _filled("software", runs, versions=versions or "versions not recorded")
+    return [f"{name} {one}" for name, one in found.items() if one != UNKNOWN]
 
 
 def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
