@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sambench.analysis.inference import ALPHA, Design
 from sambench.analysis.metrics import Metric
@@ -86,6 +86,11 @@ class Comparison:
             return BETTER if self.gains else WORSE
         sure = self.p_equivalent is not None and self.p_equivalent < ALPHA
         return EQUIVALENT if sure and not any(self.lost) else UNDECIDED
+
+    @property
+    def barred(self) -> bool:
+        """Whether lost units alone keep it from being called equivalent."""
+        return any(self.lost) and replace(self, lost=(0, 0)).verdict == EQUIVALENT
 
     @property
     def shown(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -285,19 +285,19 @@ def settle(study: Study) -> tuple[int, float | None] | None:
     return (units, missing * per_seed or None) if missing > 0 else None
 
 
-def coarse(study: Study) -> int | None:
+def coarse(groups: Iterable[Group], metric: Metric) -> int | None:
     """Return the fewest test images of a setting, if one of them is more points than the margin.
 
     All folds of a split are one set of images. An area under the curve has finer steps.
     """
-    if study.primary == "auroc":
+    if metric.name == "auroc" or metric.margin is None:
         return None
     sizes = [
         {repeat(r)[:2]: r.data["test"] for r in group.completed if r.data and r.data.get("test")}
-        for group in study.groups
+        for group in groups
     ]
     images = [sum(parts.values()) // len({split for split, _ in parts}) for parts in sizes if parts]
-    return min(images) if images and 100 / min(images) > study.margin else None
+    return min(images) if images and 100 / min(images) > metric.margin else None
 
 
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:

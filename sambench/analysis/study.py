@@ -74,6 +74,11 @@ class Study:
         )
 
     @property
+    def primary_metric(self) -> Metric:
+        """What the answer is about, with the margin that was asked for."""
+        return replace(find_metric(self.primary), margin=self.margin)
+
+    @property
     def primary_name(self) -> str:
         """What the answer is about as it stands in a sentence: "test accuracy", "AUROC"."""
         heading = find_metric(self.primary).heading

@@ -19,6 +19,7 @@ from sambench.analysis.troubles import leakage
 from sambench.analysis.units import device_of
 from sambench.report.differences import unlike
 from sambench.report.forms import worded
+from sambench.report.notes import on_few_images
 from sambench.report.table import factor
 
 said = partial(worded, "answer.md")
@@ -30,8 +31,7 @@ MOST_SEEDS = 500
 
 def few_images(study: Study) -> str:
     """Say that the test images are too few for the margin, where they are."""
-    images = coarse(study)
-    return "" if images is None else said("few_images", images=images, margin=study.margin)
+    return " ".join(on_few_images(study.groups, study.primary_metric))
 
 
 def remedy(study: Study) -> str:
@@ -49,7 +49,7 @@ def remedy(study: Study) -> str:
         most=MOST_SEEDS,
         time=duration(seconds) if seconds else "",
         margin=study.margin,
-        coarse=coarse(study) is not None,
+        coarse=coarse(study.groups, study.primary_metric) is not None,
     )
 
 

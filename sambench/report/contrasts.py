@@ -11,7 +11,7 @@ from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike
-from sambench.report.notes import notes, run_notes
+from sambench.report.notes import notes, of_equivalence, run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
 from sambench.store.search_record import SearchRecord, TuningRecord
@@ -30,7 +30,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
     pairs = by_key(pooled, lambda one: (one.candidate, one.baseline))
     for (second, first), found in pairs.items():
         lost = [
-            f"{one.metric.heading}: {text}" for one in found if (text := lost_units([one], study))
+            f"{one.metric.heading}: {text}" for one in found for text in lost_units([one], study)
         ]
         tables.append(
             Table(
@@ -66,11 +66,16 @@ def _setting_table(group: Group) -> Table:
         both = (summarize(group, line, one.metric) for line in group.lines)
         return *(printed(cell, one.metric) for cell in both), *difference_cells(one)
 
+    barred = [one.metric.heading.lower() for one in found if one.barred]
     return Table(
         title=f"{second.label} against {first.label}: {group.title}",
         headings=CONTRAST,
         rows=tuple((one.metric.title, cells(one)) for one in found),
-        notes=(*run_notes(group), *notes("contrast", one=found[0] if found else None)),
+        notes=(
+            *run_notes(group),
+            *notes("contrast", one=found[0] if found else None, barred=barred),
+            *(note for one in found for note in of_equivalence([one], [group])),
+        ),
     )
 
 

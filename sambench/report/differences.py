@@ -9,7 +9,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import setting_text
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.study import Study
-from sambench.report.forms import worded
+from sambench.report.notes import notes, of_equivalence
 from sambench.report.table import MISSING, Cell, Table, amount, counted, interval, listed, p_value
 
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
@@ -38,31 +38,38 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
-    notes = [*filter(None, [lost_units(ordered, study), unlike(study, ordered)])]
-    timed = [study.title_of(one.candidate) for one in ordered if not one.n]
-    if metric.name == "train_seconds" and timed:
-        notes.append(f"Not timed on a device of {baseline}'s: {', '.join(timed)}.")
+    groups = [group for group in study.groups if pooled or group.title == where]
+    of_time = metric.name == "train_seconds"
+    untimed = [study.title_of(one.candidate) for one in ordered if of_time and not one.n]
     return Table(
         title=f"{'Over ' * pooled}{where}: {metric.heading}, {what} {baseline}",
         headings=(HEADINGS[0], *head),
         rows=tuple((study.title_of(one.candidate), difference_cells(one)) for one in ordered),
-        notes=tuple(notes),
+        notes=(
+            *lost_units(ordered, study),
+            *filter(None, [unlike(study, ordered)]),
+            *of_equivalence(ordered, groups),
+            *notes("untimed", baseline=baseline, untimed=untimed),
+        ),
         setting="" if pooled else where,
         keys=tuple(one.candidate for one in ordered),
     )
 
 
-def lost_units(found: Sequence[Comparison], study: Study) -> str:
-    """Say how many units each side lost by one metric, and what they count in; nothing if none."""
+def lost_units(found: Sequence[Comparison], study: Study) -> tuple[str, ...]:
+    """Say how many units each side lost by one metric, and what they count in; nothing if none.
+
+    Also what is not called equivalent for that alone.
+    """
     first, unit = found[0], found[0].design.unit
     numbers = {first.baseline: max(one.lost[0] for one in found)}
     numbers |= {one.candidate: one.lost[1] for one in found}
     told = [f"{study.title_of(k)} lost {counted(n, unit)}" for k, n in numbers.items() if n]
     if not told:
-        return ""
-    return worded(
-        "notes.md", "lost_units", told=told, inside=all(o.counted for o in found), unit=unit
-    )
+        return ()
+    inside = all(one.counted for one in found)
+    barred = [study.title_of(one.candidate) for one in found if one.barred]
+    return notes("lost_units", told=told, inside=inside, unit=unit, barred=barred)
 
 
 def unlike(study: Study, found: Iterable[Comparison]) -> str:

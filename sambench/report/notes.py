@@ -8,10 +8,12 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
+from sambench.analysis.comparison import EQUIVALENT, Comparison
+from sambench.analysis.decision import coarse
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
-from sambench.analysis.metrics import find_metric
+from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
@@ -85,6 +87,18 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> tuple[str, ...]:
     cells = [cell for _, own in rows for cell in own]
     text, bold = "".join(cell.text for cell in cells), any(cell.bold for cell in cells)
     return notes("legend", text=text, bold=bold, baseline=baseline)
+
+
+def on_few_images(groups: Iterable[Group], metric: Metric) -> tuple[str, ...]:
+    """Say that the test images are too few for the margin of equivalence, where they are."""
+    images = coarse(groups, metric)
+    return () if images is None else notes("few_images", images=images, margin=metric.margin)
+
+
+def of_equivalence(found: Sequence[Comparison], groups: Iterable[Group]) -> tuple[str, ...]:
+    """Say of statements by one metric that equivalence is of few images, where one says it."""
+    there = [one.metric for one in found if one.verdict == EQUIVALENT and not one.metric.ratio]
+    return on_few_images(groups, there[0]) if there else ()
 
 
 def other_rates(group: Group) -> tuple[str, ...]:

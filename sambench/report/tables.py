@@ -17,7 +17,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
-from sambench.report.notes import legend, notes, other_rates, protocol
+from sambench.report.notes import legend, notes, of_equivalence, other_rates, protocol
 from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
 
@@ -177,7 +177,12 @@ def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
         title=title,
         headings=("Optimizer", *(c.title for c in columns)),
         rows=rows,
-        notes=(protocol(group), *legend(rows, baseline), *other_rates(group)),
+        notes=(
+            protocol(group),
+            *legend(rows, baseline),
+            *(note for c in columns for note in of_equivalence(group.by(c.name), [group])),
+            *other_rates(group),
+        ),
         setting=group.title,
         keys=tuple(line.label for line in lines),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from sambench.analysis.decision import decide
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
+from sambench.report.differences import difference_tables
+from sambench.report.explain import sources_of
 from sambench.report.notes import how_to_read
-from sambench.report.tables import result_sections
+from sambench.report.tables import main_table, result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
 from tests.conftest import RecordMaker
@@ -336,6 +339,40 @@ def test_one_image_that_is_more_than_the_margin_is_said_beside_equivalence(
     text = answer_text(build_study(many, ADAM))
     assert "One of the" not in text[0]
     assert f"{cannot}more than 500 would be needed." in " ".join(text)
+
+
+def test_lost_runs_that_keep_an_optimizer_from_being_called_equivalent_are_named(
+    make_runs: StudyMaker,
+) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": [None, *up(EIGHT, 0.0)[1:]], "asam": up(EIGHT, 0.0)})
+    study = build_study(runs, ADAM)
+    found = {one.candidate: one for one in study.groups[0].by("accuracy")}
+    assert (found["sam"].verdict, found["sam"].barred) == ("undecided", True)
+    assert (found["asam"].verdict, found["asam"].barred) == ("equivalent", False)
+    said = "ASAM is equivalent to Adam: shown to differ by less than 1 point. SAM would be called"
+    assert f"{said} equivalent to Adam but for the runs that were lost." in answer_text(study)[0]
+    (table,) = difference_tables(study, ["accuracy"])
+    assert table.notes[1] == "Not called equivalent, for lost seeds alone: SAM."
+    sources = sources_of(study, lambda run: Path(run.name))
+    lines = next(s for s in sources if s.name.endswith("/sam/accuracy")).explain()
+    assert [*lines][-1].startswith("verdict: undecided (units were lost, but for which")
+    whole = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 0.0)}), ADAM)
+    assert "would be called" not in " ".join(answer_text(whole))
+
+
+def test_marks_of_equivalence_by_few_images_carry_the_caution(make_runs: StudyMaker) -> None:
+    said = "One of the 80 test images is 1.2 points, more than the margin of 1 point: equivalence"
+    for number in (80, 2000):
+        runs = [
+            replace(run, data={**(run.data or {}), "test": number})
+            for run in make_runs({"adam": EIGHT, "sam": up(EIGHT, 0.0), "asam": up(EIGHT, 3)})
+        ]
+        study = build_study(runs, ADAM)
+        tables = (main_table(study.groups[0]), *difference_tables(study, ["accuracy"]))
+        for table in tables:
+            assert any(note.startswith(said) for note in table.notes) == (number == 80)
+        others = build_study([r for r in runs if r.config.optimizer["name"] != "sam"], ADAM)
+        assert said not in " ".join(main_table(others.groups[0]).notes)  # it has no such mark
 
 
 def test_what_too_few_units_mean_is_said_as_what_it_is(make_record: RecordMaker) -> None:
