@@ -66,15 +66,16 @@ def leaked(record: RunRecord) -> int:
     return int((record.data or {}).get("leaked", 0))
 
 
-def leakage(records: Iterable[RunRecord]) -> str:
-    """Say how many test images share a patient or a copy with training; nothing where none does."""
-    shares = [leaked(record) / record.data["test"] for record in records if record.data]
-    if not any(shares):
-        return ""
-    return (
-        f"Up to {max(shares):.0%} of the test images share a patient or a copy with training "
-        "images, so accuracies are too good"
-    )
+def set_apart(record: RunRecord) -> int:
+    """Return how many images that the source sets apart for testing were trained on, if known."""
+    return int((record.data or {}).get("set_apart", 0))
+
+
+def doubts(records: Iterable[RunRecord]) -> tuple[float, int]:
+    """Return the largest share of test images that are `leaked`, and of images `set_apart`."""
+    runs = [record for record in records if record.data]
+    shares = (leaked(record) / record.data["test"] for record in runs if record.data)
+    return max(shares, default=0.0), max(map(set_apart, runs), default=0)
 
 
 def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
@@ -94,6 +95,7 @@ def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
             filter(leaked, done),
             lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",
         ),
+        "set apart": _named(filter(set_apart, done), lambda r: f"{set_apart(r)} images"),
         "not measured": _named(r for r in done if measured and not r.hessian),
     }
 

@@ -126,6 +126,13 @@ def leak_warning(
         )
 
 
+def trained_though_apart(prepared: Prepared, train: Indices) -> int:
+    """Count the images of a training part that the source sets apart for testing."""
+    parts = prepared.columns.get("part", ())
+    apart = [position for position, part in enumerate(parts) if part == "test"]
+    return int(np.isin(apart, train).sum())
+
+
 def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
     """Yield a line if the source's own test images are trained on, or its own folds are mixed.
 
@@ -134,12 +141,11 @@ def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str
     """
     parts, folds = (prepared.columns.get(fact, ()) for fact in ("part", "fold"))
     own = source_of(prepared.name).name == "folder"
-    apart = [position for position, part in enumerate(parts) if part == "test"]
-    trained = np.unique(np.concatenate([one.train for one in made]))
-    if mixed := int(np.isin(apart, trained).sum()):
+    if mixed := trained_though_apart(prepared, np.concatenate([one.train for one in made])):
         all_told = "" if all(parts) else "give each image a part, then "
+        apart = list(parts).count("test")
         yield (
-            f"split {name}: {mixed:,} of the {len(apart):,} images that the source sets apart for "
+            f"split {name}: {mixed:,} of the {apart:,} images that the source sets apart for "
             f"testing are trained on; {all_told}`--set split=authors` keeps them apart"
         )
     elif name == "holdout" and folds and None not in folds and own:

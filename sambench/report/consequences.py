@@ -15,7 +15,7 @@ from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
-from sambench.analysis.troubles import leakage
+from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.differences import unlike
 from sambench.report.forms import worded
@@ -145,7 +145,7 @@ def cautions(study: Study) -> str:
     text = said(
         "cautions",
         lost=[(group, line, ends.items()) for group, line in lines if (ends := line.lost())],
-        torn=leakage(record for group in study.groups for record in group.completed),
+        in_doubt=doubts(record for group in study.groups for record in group.completed),
         at_none=[
             (metric, line, number)
             for metric in map(find_metric, FLATNESS)

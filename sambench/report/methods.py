@@ -14,7 +14,7 @@ from sambench.analysis.groups import Group, Line, by_key, setting_text
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
-from sambench.analysis.troubles import leakage
+from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.document import Section
 from sambench.report.forms import paragraphs
@@ -48,7 +48,7 @@ def methods(study: Study) -> Section:
         paragraphs=paragraphs(
             "methods.md",
             "methods",
-            datasets=[(name, partial(_of, own), _folds(own), leakage(own))
+            datasets=[(name, partial(_of, own), _folds(own), doubts(own))
                       for name, own in datasets.items()],
             networks=[(name, partial(_of, own), _sizes(own)) for name, own in models.items()],
             of=partial(_of, done),

@@ -14,7 +14,7 @@ from sambench.data.augment import Labels, with_wrong_labels
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Recipe
 from sambench.data.prepared import Prepared, check_pixels, open_prepared
-from sambench.data.splits import Indices, Split, stored_split
+from sambench.data.splits import Indices, Split, stored_split, trained_though_apart
 from sambench.models.model import IMAGENET, find_model
 
 
@@ -54,6 +54,7 @@ class Parts:
             "split_sha256": self.split_sha256,
             "wrong_labels": self.wrong_labels,
             "leaked": self.split.leaked(np.array(self.prepared.groups)),
+            "set_apart": trained_though_apart(self.prepared, self.split.train),
             "pixels": {
                 "channels": manifest.channels,
                 **asdict(recipe),

@@ -411,6 +411,24 @@ def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
     assert said not in " ".join(answer_text(build_study(runs, ADAM)))
 
 
+def test_images_set_apart_for_testing_that_were_trained_on_are_said_beside_the_answer(
+    make_runs: StudyMaker,
+) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)})
+    mixed = [
+        r.with_sections(data={**(r.data or {}), "set_apart": 12 if n else 0})
+        for n, r in enumerate(runs)
+    ]
+    said = "Up to 12 images that the source sets apart for testing were trained on, so accuracies"
+    study = build_study(mixed, ADAM)
+    assert f"{said} cannot stand beside" in " ".join(answer_text(study))
+    assert "; `--set split=authors` keeps them apart." in " ".join(answer_text(study))
+    assert any(said in paragraph for paragraph in methods(study).paragraphs)
+    [trouble] = [t for t in troubles(study.groups, (), "s") if "sets apart" in t.kind]
+    assert len(trouble.runs) == len(runs) - 1
+    assert said not in " ".join(answer_text(build_study(runs, ADAM)))
+
+
 def test_a_setting_with_one_optimizer_is_no_second_setting(make_runs: StudyMaker) -> None:
     """Adam trained for longer stands beside the others; alone it compares nothing."""
     runs = make_runs({"adam": EIGHT, "sam": EIGHT[1:] + EIGHT[:1]})

@@ -110,9 +110,15 @@ def test_training_on_images_that_were_set_apart_is_said(
         trained = call("train", "--dataset", "folder", *RUN, columns=200)
         assert "folder: split holdout: 1" in trained.err
         assert warning in trained.err
+        number = int(trained.err.partition("split holdout: ")[2].split()[0])
+        said = "Images that the source sets apart for testing were trained on: 1 run."
+        report = call("report", columns=400).out
+        assert said in report
+        assert f"({number} images)" in report
         sound = call("compare", "--dataset", "folder", *RUN, "--set", "split=authors", columns=200)
         assert sound.code == 0, sound.err
         assert "sets apart" not in sound.err
+        assert said not in call("report", "--where", "split=authors", columns=200).out
 
 
 def test_mixing_the_folds_of_one_s_own_table_is_said(call: Call, tmp_path: Path) -> None:

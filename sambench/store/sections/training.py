@@ -96,6 +96,10 @@ class Data(Section, frozen=True, kw_only=True):
         Count | UnsetType,
         "Test images that share a patient or a copy with training; not in older records.",
     ] = UNSET
+    set_apart: Annotated[
+        Count | UnsetType,
+        "Images trained on that the source sets apart for testing; not in older records.",
+    ] = UNSET
     pixels: Annotated[
         Pixels | UnsetType, "How files became the network's input; not in older records."
     ] = UNSET
