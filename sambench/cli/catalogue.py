@@ -75,7 +75,7 @@ def _optimizers() -> Part:
         {
             "name": lambda info: info.name,
             "passes per step": lambda info: f"{info.gradient_evaluations:.3g}",
-            "extra memory": lambda info: f"{info.extra_memory:g}P",
+            "memory": lambda info: f"+{info.extra_memory:g} x weights",
             "hyperparameters": lambda info: ", ".join(
                 f"{name}={_defaults(h)} ({h.range})" for name, h in info.hyperparameters.items()
             ),

@@ -16,7 +16,7 @@ def check(
     plugin: Annotated[Path, argument("FILE", "A Python file that registers an optimizer.")],
     output: Output,
 ) -> None:
-    """Run the contract of all optimizers on those of a file, and say what they do not keep.
+    """Test the optimizers of a file by the rules that every optimizer here keeps.
 
     Example:
       sambench check examples/my_optimizer.py

@@ -30,12 +30,17 @@ LISTED = {
 class Described(options.Training):
     """A comparison without a suite file."""
 
-    model: str = option("NAME,...", "Models; see `sambench list models`.", default="resnet50")
-    optimizer: str = option(
-        "NAME,...", "Optimizers; the first is the baseline.", "--opt", default="adam,sam,gcsam"
+    model: str = option(
+        "NAME,...", "Models to compare; see `sambench list models`.", default="resnet50"
     )
-    seeds: int = option("N", "Runs of each combination.", default=1, min=1)
-    curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
+    optimizer: str = option(
+        "NAME,...",
+        "Optimizers to compare; the first is the baseline.",
+        "--opt",
+        default="adam,sam,gcsam",
+    )
+    seeds: int = option("N", "Seeds of each combination; each is a run.", default=1, min=1)
+    curvature: bool = flag("Measure curvature too; a suite says so itself.", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe."""
@@ -78,12 +83,12 @@ def _warn_of_partial(given: Iterable[str], names: Sequence[str], base: object) -
 class Choice:
     """Which of the runs are done."""
 
-    plan: bool = flag("Show what is done, what would run and how long; run nothing.")
+    plan: bool = flag("Show which runs are done, which would run and how long; run nothing.")
     measure: bool = flag(
-        "With --plan: time a few steps of each model that no finished run tells of."
+        "With --plan: time a few steps of each model of which no run has finished."
     )
     only: list[str] | None = option(
-        "PATTERN", "Runs by name (shell pattern) or id. Repeatable.", show_default="all"
+        "PATTERN", "Only these runs, by name (shell pattern) or id. Repeatable.", show_default="all"
     )
     retry: str = option(
         "STATE,...",
@@ -91,7 +96,7 @@ class Choice:
         default="",
         show_default="none",
     )
-    fail_fast: bool = flag("End with the first run that fails or diverges.")
+    fail_fast: bool = flag("Stop at the first run that fails or diverges.")
 
 
 @group("Devices and launchers")
@@ -99,7 +104,7 @@ class Launching(options.Launching):
     """Where runs execute, on which devices, for how long."""
 
     devices: str | None = option(
-        "DEVICE,...", "Several devices at once, as cuda:0,cuda:1; a worker each."
+        "DEVICE,...", "Use several devices at once, such as cuda:0,cuda:1, with one worker each."
     )
     runs_per_device: int | None = option(
         "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
@@ -110,10 +115,10 @@ class Launching(options.Launching):
         show_default="no limit",
     )
     sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
-    runs_per_job: int | None = option("RUNS", "Runs of a Slurm job.", min=1, show_default="1")
+    runs_per_job: int | None = option("RUNS", "Runs in each Slurm job.", min=1, show_default="1")
     retries: int | None = option(
         "N",
-        "Times that a cluster does a run again whose node or process was lost.",
+        "How often a cluster repeats a run whose node or process was lost.",
         min=0,
         show_default="2",
     )
@@ -129,18 +134,21 @@ def compare(
     output: options.LoggedOutput,
     suite: Annotated[
         Path | None,
-        argument("SUITE", "A suite file or a shipped suite; none with --model and --opt."),
+        argument(
+            "SUITE",
+            "A suite file, or the name of a shipped suite; leave it out to use the options below.",
+        ),
     ] = None,
     other: Annotated[
         str | None,
         argument(
             "OTHER",
-            "Set the stored runs of two suites, optimizers, commits or results folders side by "
-            "side, or one of these and `published`; nothing is run.",
+            "With SUITE: two suites, optimizers, commits or results folders whose stored runs are "
+            "set side by side; or one of these and `published`. Nothing is run.",
         ),
     ] = None,
 ) -> None:
-    """Run what is missing of a comparison, then show its table.
+    """Do the missing runs of a comparison, then show its table.
 
     Examples:
       sambench compare suites/demo.yaml

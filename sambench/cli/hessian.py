@@ -24,24 +24,29 @@ class Measured:
     """What is measured, and how exactly."""
 
     samples: int | None = option(
-        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS.samples}"
+        "IMAGES",
+        "Number of training images to measure on.",
+        min=1,
+        show_default=f"{DEFAULTS.samples}",
     )
     tol: float | None = option(
         "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS.tol}"
     )
     minutes: float | None = option(
-        "MINUTES", "Stop after this many minutes a run.", show_default="no limit"
+        "MINUTES", "Stop each run's measurement after this many minutes.", show_default="no limit"
     )
-    per_layer: bool = flag("Also of each layer alone.")
+    per_layer: bool = flag("Also measure each layer by itself.")
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
-        "batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
+        "trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
+        "batch_norm, dtype, adaptive, include_l2, density.steps and the like. Repeatable.",
         "--set",
     )
     again: bool = flag("Measure again runs that already have a measurement.")
     verbose: bool = flag(
-        "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
+        "Also show intervals, residuals, the lowest eigenvalue, layers and costs.",
+        "--verbose",
+        "-v",
     )
 
     def given(self) -> dict[str, Any]:
@@ -67,13 +72,13 @@ class Measured:
 class Around:
     """What is studied besides the Hessian's eigenvalues and trace."""
 
-    density: bool = flag("Also the density of all eigenvalues.")
-    sharpness: bool = flag("Also how the loss rises: one step, worst case, average case.")
+    density: bool = flag("Also estimate the density of all eigenvalues.")
+    sharpness: bool = flag("Also measure how the loss rises: one step, worst case, average case.")
     landscape: bool = flag(
-        "Also the loss on a line, on a plane and on that of the top two eigenvectors."
+        "Also compute the loss on a line, on a plane and on the plane of the top two eigenvectors."
     )
     landscape_with: str | None = option(
-        "RUN", "Also the loss on the way to another run of the same model."
+        "RUN", "Also compute the loss on the line to another run of the same model."
     )
 
     def added_to(self, wanted: Measurement, store: Store) -> Measurement:
@@ -91,7 +96,7 @@ class Launching(options.Launching):
 
     device: str | None = option(
         "DEVICE,...",
-        "cpu, cuda:0, mps; several have a process each.",
+        "cpu, cuda:0 or mps; several devices get one process each.",
         "--device",
         "--devices",
         show_default="a GPU if there is one",
@@ -102,7 +107,7 @@ class Launching(options.Launching):
 def hessian(
     runs: Annotated[
         list[str],
-        argument("RUN", "Runs by name, id or shell pattern, or suites by name or file."),
+        argument("RUN", "Names, ids or shell patterns of runs, or names or files of suites."),
     ],
     measured: Measured,
     around: Around,
@@ -113,8 +118,8 @@ def hessian(
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
-    Runs that have been measured are shown; several end with one table. Ctrl-C keeps what is
-    finished; the same command continues from there.
+    Runs that have been measured before are only shown; several runs end with one table. Ctrl-C
+    keeps what is finished, and the same command continues from there.
 
     Examples:
       sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate

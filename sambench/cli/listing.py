@@ -17,8 +17,8 @@ from sambench.errors import ConfigError
 class Form:
     """What is printed, and how."""
 
-    as_csv: bool = flag("Runs as CSV, a row a run.", "--csv")
-    as_json: bool = flag("One JSON object.", "--json")
+    as_csv: bool = flag("Print runs as CSV, one row for each run.", "--csv")
+    as_json: bool = flag("Print one JSON object.", "--json")
     quiet: bool = flag("Print only names.", "--quiet", "-q")
 
 
@@ -39,7 +39,7 @@ def list_entries(
         str | None,
         argument(
             "KIND",
-            "optimizers, models, datasets, launchers, suites, settings or runs.",
+            "What to list: optimizers, models, datasets, launchers, suites, settings or runs.",
             show_default="all but suites, settings and runs",
         ),
     ] = None,
@@ -47,7 +47,7 @@ def list_entries(
         list[str] | None,
         argument(
             "RUN",
-            "Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
+            "For `list runs`: names, ids or shell patterns of runs, or names of suites.",
             show_default="all",
         ),
     ] = None,

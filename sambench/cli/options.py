@@ -92,7 +92,7 @@ class Training:
     split: str = option(
         "NAME",
         "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
-        "centre:NAME.",
+        "centre:NAME; `sambench list settings` explains them.",
         default="holdout",
     )
     image_size: int | None = option(
@@ -104,23 +104,24 @@ class Training:
     pretrained: bool = flag("Start from published weights, which are downloaded once.")
     weights: Path | None = option(
         "FILE",
-        "Start from the weights in this file, all but the last layer; a safetensors file, or one "
-        "of torch. Its sha256 becomes part of the run.",
+        "Start from the weights in this safetensors or torch file, all but the last layer. Its "
+        "sha256 becomes part of the run.",
     )
     class_weights: str = option(
         "RULE",
-        "Of the training loss: none, or balanced, so that rare classes count as much as others.",
+        "Weights of the classes in the training loss: none, or balanced, so that rare classes "
+        "count as much as others.",
         default="none",
     )
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
+        "Any other setting, such as rho=0.1 or schedule=cosine; see `sambench list settings`. "
         "Repeatable.",
         "--set",
     )
     name: str | None = option(
         "NAME",
-        "Name of the study that the runs belong to, as `sambench report NAME` takes it.",
+        "Name of the study that the runs belong to; `sambench report NAME` reports it.",
         "--name",
         callback=_named,
     )
@@ -165,7 +166,7 @@ class Filter:
     """Which of the runs are looked at."""
 
     where: list[str] | None = option(
-        "KEY=VALUE", "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable."
+        "KEY=VALUE", "Only runs with this setting, such as optimizer=sam or rho=0.1. Repeatable."
     )
 
 
@@ -208,11 +209,11 @@ class Launching:
         "RUNS",
         "Runs at once on this machine.",
         min=1,
-        show_default="on CPUs one a core, as far as the memory allows",
+        show_default="on a CPU one for each core, as far as the memory allows",
     )
     threads: str | None = option(
         "N|all",
-        "Threads of each run on a CPU; another number gives other rounding.",
+        "Threads of each run on a CPU; another number rounds differently.",
         show_default="OMP_NUM_THREADS, or 1",
     )
     launcher: str | None = option(
@@ -221,11 +222,14 @@ class Launching:
         show_default="the suite's, else local",
     )
     given: list[str] | None = option(
-        "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with"
+        "KEY=VALUE,...",
+        "Options of the launcher; see `sambench list launchers`. Repeatable.",
+        "--with",
     )
     slurm: list[str] | None = option(
         "KEY=VALUE,...",
-        "Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
+        "Launch on Slurm with any options of sbatch, such as partition=gpu,timeout_min=600 "
+        "(minutes). "
         "Repeatable.",
     )
 

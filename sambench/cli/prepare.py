@@ -14,18 +14,22 @@ from sambench.errors import ConfigError
 class Files:
     """Where the images come from."""
 
-    xlsx: Path | None = option("FILE", "The workbook (or CSV) that lists the images.")
+    xlsx: Path | None = option("FILE", "Table of the images: a workbook (.xlsx) or a CSV file.")
     source: Path | None = option("DIR", "Folder that holds the dataset's files.")
-    test_source: Path | None = option("DIR", "Another folder, of the test images.")
+    test_source: Path | None = option(
+        "DIR", "Folder of the test images, where they are kept apart."
+    )
     pages: str | None = option(
-        "first|all", "Of files with several pages or frames.", show_default="first"
+        "first|all",
+        "Which pages or frames to take of files that have several.",
+        show_default="first",
     )
     raw: Path = option(
-        "DIR", "Where datasets that download or make files put them.", default=Path("data/raw")
+        "DIR", "Folder for files that are downloaded or simulated.", default=Path("data/raw")
     )
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "A setting of the dataset, as normal=drop; see `sambench list datasets`. Every dataset has "
+        "A setting of the dataset, such as normal=drop; see `sambench list datasets`. All have "
         "fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
         "--set",
     )
@@ -40,14 +44,18 @@ class Making:
     )
     name: str | None = option(
         "NAME",
-        "What to call it, where there are several sets of one kind.",
+        "Name of the prepared dataset, where you have several of one kind.",
         show_default="the dataset's own",
     )
-    skip_unreadable: bool = flag("Go on without images that cannot be read.")
+    skip_unreadable: bool = flag("Leave out images that cannot be read.")
     drop_conflicts: bool = flag("Leave out copies with different labels.")
-    drop_duplicates: bool = flag("Keep one of each image and its copies.")
-    audit: bool = flag("Look for copies, conflicting labels and shortcuts.")
-    workers: int | None = option("THREADS", "Decoding threads.", min=1, show_default="all cores")
+    drop_duplicates: bool = flag("Keep only one of each image and its copies.")
+    audit: bool = flag(
+        "Also look for copies, conflicting labels, leaks between parts, and shortcuts."
+    )
+    workers: int | None = option(
+        "THREADS", "Threads that decode images.", min=1, show_default="all cores"
+    )
 
 
 @group(options.PLACE)

@@ -16,25 +16,25 @@ class Content:
 
     baseline: str | None = option(
         "NAME",
-        "The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
+        "Optimizer that the others are compared with, such as adam or 'adam (lr=0.001)'.",
         show_default="the suite's, or adam",
     )
-    published: bool = flag("The papers' tables and claims beside ours.")
+    published: bool = flag("Show the papers' tables and claims beside your runs.")
     explain: str | None = option(
         "CELL",
-        "Show the record files and the arithmetic of one number, as sam/accuracy, "
-        "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
+        "Show the records and the arithmetic of one number, such as sam/accuracy or "
+        "resnet50/sam/top (with --published: claim/sam-beats-adam); write nothing.",
     )
     write_predictions: bool = flag(
-        "Write predictions.csv too: a row for each test image of each run.", "--predictions"
+        "Also write predictions.csv, with a row for each test image of each run.", "--predictions"
     )
     name: str | None = option(
         "NAME",
-        "Folder of the report below results/reports.",
+        "Folder of the report within results/reports.",
         show_default="the suite's, or made of the patterns",
     )
     names: Path | None = option(
-        "FILE", "A YAML file with names of display for optimizers, models and datasets."
+        "FILE", "A YAML file with the names to show for optimizers, models and datasets."
     )
 
 
@@ -47,11 +47,13 @@ def report(
     patterns: Annotated[
         list[str] | None,
         argument(
-            "SUITE or RUN", "A suite (name or file), or runs by name, id or pattern; all else."
+            "SUITE or RUN",
+            "Names or files of suites, or names, ids or shell patterns of runs.",
+            show_default="all runs",
         ),
     ] = None,
 ) -> None:
-    """Write answer, tables, figures and methods from stored records alone.
+    """Write the answer, tables, figures and a methods text from stored records alone.
 
     Examples:
       sambench report suites/demo.yaml

@@ -28,10 +28,12 @@ where_it_pays = partial(option, None, show_default="where it pays", rich_help_pa
 class Run(options.Training):
     """What is trained, on what, and how."""
 
-    seed: int = option("N", "Of initial weights, data order and augmentation.", default=0, min=0)
+    seed: int = option(
+        "N", "Seed of initial weights, data order and augmentation.", default=0, min=0
+    )
     stop: str = option(
         "RULE",
-        "When to stop before the last epoch, as train-accuracy or patience=5; see "
+        "When to stop before the last epoch, such as train-accuracy or patience=5; see "
         "`sambench list settings`.",
         default="epochs",
     )
@@ -67,7 +69,7 @@ class Place(options.Place):
 
     device: str | None = options.device()
     devices: str | None = option(
-        "DEVICE,...", "Train one run on several devices together, as cuda:0,cuda:1."
+        "DEVICE,...", "Train one run on several devices together, such as cuda:0,cuda:1."
     )
 
 

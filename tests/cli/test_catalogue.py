@@ -57,7 +57,7 @@ def test_an_optimizer() -> None:
     assert row(PARTS["optimizers"], "sam") == {
         "name": "sam",
         "passes per step": "2",
-        "extra memory": "1P",
+        "memory": "+1 x weights",
         "hyperparameters": "rho=0.05 (>= 0)",
         "defaults": "no default for Adam: the authors used these on SGD "
         "(github.com/google-research/sam)",
