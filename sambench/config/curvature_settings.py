@@ -39,45 +39,51 @@ OWN: Mapping[str, tuple[str, ...]] = {
 Section = dict[str, Any]
 
 BatchNorm = Annotated[
-    Literal["eval", "train", "recalibrate"], "What batch normalisation normalises by."
+    Literal["eval", "train", "recalibrate"],
+    "Statistics that batch normalisation uses: remembered, of each batch, or measured anew.",
 ]
 
 
 class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How curvature is measured after training."""
 
-    samples: Annotated[Whole | None, "Training images used, None for all."] = 512
-    tol: Annotated[Positive, "Relative error asked of the eigenvalues."] = 1e-2
-    trace_tol: Annotated[Positive, "Relative half width asked of the trace's 95 % interval."] = 0.05
+    samples: Annotated[Whole | None, "Number of training images to measure on; null for all."] = 512
+    tol: Annotated[Positive, "Relative error to reach for the eigenvalues."] = 1e-2
+    trace_tol: Annotated[
+        Positive, "Relative half width to reach for the trace's 95 % interval."
+    ] = 0.05
     max_matvecs: Annotated[
         Annotated[int, Meta(ge=8, le=LARGEST)],
-        "Most Hessian-vector products for the eigenvalues, for the trace and for each batch.",
+        "Maximum number of Hessian-vector products for the eigenvalues, for the trace, and for "
+        "each batch.",
     ] = 100
     minutes: Annotated[
         Positive | None,
-        "Most minutes for one run's measurement, None for no limit.",
+        "Maximum duration of one run's measurement; null for no limit.",
         unit("minutes"),
     ] = None
-    seed: Annotated[Count, "Of start vectors and probes."] = 0
-    k: Annotated[Whole, "How many of the most positive eigenvalues."] = 1
+    seed: Annotated[Count, "Seed of start vectors and probes."] = 0
+    k: Annotated[Whole, "How many of the largest eigenvalues to find."] = 1
     batch_stat: Annotated[
         Literal["dominant", "top", "topk", "trace", "none"],
-        "What is measured of each batch: see `sambench.curvature.batch_spectrum`; "
-        '"none" leaves the batches out.',
+        "What to measure of each batch: its dominant eigenvalue (largest in magnitude), its top "
+        "eigenvalue, its five largest, its trace, or nothing.",
     ] = "dominant"
-    batches: Annotated[Whole | None, "Batches to measure it on, None for all."] = None
+    batches: Annotated[Whole | None, "Number of batches to measure; null for all."] = None
     perturbations: Annotated[
-        Count, "Measure each batch this many times under weight noise instead."
+        Count, "Measure each batch this many times at noisy weights instead; 0 for no noise."
     ] = 0
-    sigma: Annotated[Positive, "The noise, relative to the norm of each filter."] = 0.01
+    sigma: Annotated[Positive, "Size of that noise, relative to the norm of each filter."] = 0.01
     batch_norm: BatchNorm = "eval"
-    dtype: Annotated[Literal["float32", "float64"], "Arithmetic of the network."] = "float32"
+    dtype: Annotated[
+        Literal["float32", "float64"], "Arithmetic of the network during the measurement."
+    ] = "float32"
     adaptive: Annotated[
-        bool, "Also of the Hessian with respect to relative changes of the weights."
+        bool, "Also measure the Hessian with respect to relative changes of the weights."
     ] = False
-    per_layer: Annotated[bool, "Also of each layer's block of the Hessian."] = False
+    per_layer: Annotated[bool, "Also measure each layer's block of the Hessian."] = False
     include_l2: Annotated[
-        bool, "Of the loss with the run's weight decay, and loss_decay, as a penalty."
+        bool, "Measure the loss including the run's weight decay, and loss_decay, as an L2 penalty."
     ] = False
 
     def __post_init__(self) -> None:
@@ -88,19 +94,21 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
 class Studies(Definition, frozen=True, kw_only=True):
     """Which studies are wanted, and their settings."""
 
-    density: Annotated[bool, "Spectral density."] = False
-    sharpness: Annotated[bool, "One step, worst case, average case."] = False
-    landscape: Annotated[bool, "Line, plane and eigenvector plane."] = False
-    probes: Annotated[Whole, "Random starts of the density."] = 5
-    steps: Annotated[Whole, "Lanczos steps of each."] = 80
+    density: Annotated[bool, "Density of all eigenvalues."] = False
+    sharpness: Annotated[bool, "Rise of the loss: one step, worst case, average case."] = False
+    landscape: Annotated[bool, "Pictures of the loss: line, plane and eigenvector plane."] = False
+    probes: Annotated[Whole, "Number of random starts of the density."] = 5
+    steps: Annotated[Whole, "Lanczos steps of each start."] = 80
     rho: Annotated[Positive, "Radius of the ball around the weights."] = 0.05
     relative_rho: Annotated[Positive, "Radius relative to each weight, of the adaptive ball."] = 0.5
     noise: Annotated[Positive, "Standard deviation of the average case's noise."] = 0.01
-    relative_noise: Annotated[Positive, "The same, relative to each weight."] = 0.1
+    relative_noise: Annotated[Positive, "The same noise relative to each weight."] = 0.1
     points: Annotated[
-        Whole, "Values on each axis of a plane, an odd number from 3 on; a line has twice as many."
+        Whole,
+        "Points on each axis of a plane, an odd number from 3 on; a line has twice as many, less "
+        "one.",
     ] = 21
-    seed: Annotated[Count, "Of probes, noise and directions."] = 0
+    seed: Annotated[Count, "Seed of probes, noise and directions."] = 0
     batch_norm: BatchNorm = "eval"
 
     def __post_init__(self) -> None:

@@ -76,9 +76,9 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 
 
 class Pattern:
-    """Picks runs by their settings, each a value or one of several; all must fit.
+    """Picks the runs that have all of its settings, each with the value or one of the values.
 
-    An optimizer fits by name, or by the name and hyperparameters of a mapping.
+    An optimizer is picked by its name, or by a mapping of its name and some hyperparameters.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:

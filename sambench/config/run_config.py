@@ -72,7 +72,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     model: Annotated[ModelName, "Name of a model."]
     optimizer: Annotated[
         Settings,
-        "Name, base and every hyperparameter, flat.",
+        "Its name, its base and every hyperparameter, on one level.",
         Meta(
             extra_json_schema={
                 "required": ["name", "base"],
@@ -82,19 +82,24 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ]
     split: Annotated[
         SplitName,
-        '"holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or "centre:NAME".',
+        'Which images are for testing. "holdout": a fifth of each class, at random. "kfold-K": K '
+        'parts, each tested once. "grouped-K": the same, with copies of an image and images of a '
+        'patient in one part. "patient-K": as "grouped-K", and refused where patients are not '
+        'known. "folds", "authors": the folds, or the test images, that come with the dataset. '
+        '"centre:NAME": the images of one centre.',
     ] = "holdout"
     fold: Annotated[Count | None, "Which fold is the test part, where the split has several."] = (
         None
     )
     split_seed: Annotated[
         Count,
-        "Seed of the split; not varied with `seed`, so that all runs share their test images.",
+        "Seed of the split. It does not vary with `seed`, so that all runs share their test "
+        "images.",
     ] = 0
     validation: Annotated[
         Share,
-        "Share of the training part that is set aside; by default 0.1 where a rule selects on "
-        "it, else 0.",
+        "Share of the training images that is set aside for validation; by default 0.1 where "
+        "`stop` or `selection` looks at validation images, else 0.",
         unit("fraction"),
     ] = 0.0
     pretrained: Annotated[
@@ -102,17 +107,18 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = False
     weights: Annotated[
         Sha256 | None,
-        "sha256 of a file of weights to start from, all but the last layer: `--weights FILE` "
-        "keeps the file beside the prepared datasets and gives its checksum.",
+        "sha256 of a file of weights to start from, all but the last layer. `--weights FILE` "
+        "sets it, and keeps a copy of the file beside the prepared datasets.",
     ] = None
-    batch_size: Annotated[Whole, "Images per step.", unit("images")] = 16
+    batch_size: Annotated[Whole, "Batch size: images in each step.", unit("images")] = 16
     epochs: Annotated[
-        Whole, "Epochs to train, and the cap of every other stop rule.", unit("epochs")
+        Whole, "Maximum number of epochs, whatever the stop rule.", unit("epochs")
     ] = 50
-    stop: Annotated[Stop, "When to stop before that."] = Stop()
+    stop: Annotated[Stop, "Rule that may end training before the last epoch."] = Stop()
     selection: Annotated[
         Literal["last", "best-validation"],
-        "Which weights are tested: the last, or the best on validation.",
+        "Which weights are tested: the last, or those of the epoch with the best validation "
+        "accuracy.",
     ] = "last"
     schedule: Annotated[
         Literal["constant", "cosine", "step", "onecycle"],
@@ -122,25 +128,26 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "constant"
     warmup: Annotated[
         Count,
-        "Epochs over which the learning rate rises in equal steps to `lr`; the schedule has "
-        "the rest.",
+        "Epochs over which the learning rate rises in equal steps to `lr`; the schedule takes the "
+        "other epochs.",
         unit("epochs"),
     ] = 0
     label_smoothing: Annotated[
         Share,
-        "Share of each training label that goes to all classes alike; tests are not smoothed.",
+        "Share of each training label that is spread evenly over all classes; test labels stay "
+        "as they are.",
         unit("fraction"),
     ] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
-        '"balanced" weighs a class in the training loss by N / (K n), of N images in K classes '
-        "and n in this one, so that a rare class counts as much as a frequent one. With "
+        '"balanced" gives a class with n of the N images in K classes the weight N / (K n) in the '
+        "training loss, so that a rare class counts as much as a frequent one. With "
         "`label_smoothing` each class's share of an image's target has the weight of that class.",
     ] = "none"
     sampler: Annotated[
         Literal["shuffled", "balanced"],
         '"shuffled" takes every training image once an epoch; "balanced" draws as many with '
-        "replacement, each class equally often in the mean.",
+        "replacement, each class equally often on average.",
     ] = "shuffled"
     decayed: Annotated[
         Literal["all", "matrices"],
@@ -149,8 +156,8 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "all"
     average: Annotated[
         Literal["none", "ema"],
-        '"ema" tests the exponential average of the weights over the steps, each of which '
-        "counts 0.999 of the one after it (less at the start of a run).",
+        '"ema" tests the exponential moving average of the weights: those of a step count 0.999 '
+        "times as much as those of the next step (less at the start of a run).",
     ] = "none"
     augmentation: Annotated[
         Literal["none", "flip-shift", "pad-crop-flip", "standard"],
@@ -168,7 +175,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precision: Annotated[
         Literal["fp32", "tf32", "bf16"], "Arithmetic of forward and backward passes."
     ] = "fp32"
-    seed: Annotated[Count, "Initialisation, data order and augmentation."] = 0
+    seed: Annotated[Count, "Seed of initial weights, data order and augmentation."] = 0
     label_noise: Annotated[
         Share,
         "Share of the training images that get a wrong label, each of the other classes "
@@ -178,16 +185,21 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.0
     shifts: Annotated[
         Literal["none", "ultrasound", "xray"],
-        "Family of disturbances under which the final weights are tested too.",
+        "Also test the final weights on disturbed images: with the noise, blur, contrast and the "
+        "like of ultrasound or of X-ray images.",
     ] = "none"
     kernels: Annotated[
         Literal["deterministic", "fastest"],
-        '"deterministic" repeats bits where torch can; "fastest" is chosen by timing.',
+        '"deterministic" kernels give the same bits again wherever torch has such kernels; '
+        '"fastest" ones are chosen by timing.',
     ] = "deterministic"
     capture: Annotated[
-        Choice, 'Record steps as CUDA graphs: "auto" where that is possible and pays.'
+        Choice, 'Record steps as CUDA graphs; "auto": where that is possible and saves time.'
     ] = "auto"
-    compile: Annotated[Choice, "Put the network through torch.compile: likewise."] = "auto"
+    compile: Annotated[
+        Choice,
+        'Compile the network with torch.compile; "auto": where that is possible and saves time.',
+    ] = "auto"
     replicas: Annotated[
         Whole,
         "Processes that train the run together, each on its share of every batch.",
@@ -195,12 +207,13 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 1
     perturbation: Annotated[
         Literal["synchronized", "per-replica"],
-        'Of several replicas: "synchronized" perturbs all by the gradient of the whole batch, '
-        '"per-replica" each by that of its share (m-sharpness): another algorithm.',
+        'Of several replicas: "synchronized" perturbs all by the gradient of the whole batch; '
+        '"per-replica" perturbs each by that of its share (m-sharpness), another algorithm.',
     ] = "synchronized"
     batch_norm: Annotated[
         Literal["per-replica", "synchronized"],
-        "Of several replicas: statistics of each one's share, or of the whole batch.",
+        "Of several replicas: normalise by the statistics of each one's share, or of the whole "
+        "batch.",
     ] = "per-replica"
 
     @classmethod

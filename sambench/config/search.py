@@ -1,9 +1,9 @@
 """Fair tuning: every optimizer gets the same number of trials, chosen on validation images alone.
 
-A trial is a run like any other, with seeds that no final run has and a validation part cut from its
-training images. The first trial of an optimizer is the optimizer as the suite gives it; the others
-are points of its grid, picked so that each value of each hyperparameter is tried about as often as
-any other. Final runs take the values whose trials have the highest mean validation accuracy.
+A trial is a run like any other, with seeds that no final run has, and with validation images cut
+from its training images. The first trial of an optimizer is the optimizer as the suite gives it;
+the others are points of its grid, picked so that each value of each hyperparameter is tried about
+as often as any other. Final runs take the values with the highest mean validation accuracy.
 """
 
 from __future__ import annotations

@@ -32,18 +32,25 @@ class StopRule:
 STOP_RULES: Mapping[str, StopRule] = {
     "epochs": StopRule(meaning="All `epochs` are trained."),
     "train-accuracy": StopRule(
-        default=1.0, unit="fraction", maximum=1.0, meaning="The training accuracy reaches this."
+        default=1.0,
+        unit="fraction",
+        maximum=1.0,
+        meaning="The training accuracy reaches this value.",
     ),
     "patience": StopRule(
-        default=10.0, unit="epochs", meaning="No better validation loss for this long."
+        default=10.0,
+        unit="epochs",
+        meaning="The validation loss has not improved for this many epochs.",
     ),
-    "gradient-evaluations": StopRule(unit="passes", meaning="This budget of passes is spent."),
-    "minutes": StopRule(unit="minutes", meaning="This time for training steps is spent."),
+    "gradient-evaluations": StopRule(
+        unit="passes", meaning="This many gradient evaluations (passes) are spent."
+    ),
+    "minutes": StopRule(unit="minutes", meaning="The training steps have taken this many minutes."),
 }
 
 
 class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When training ends, besides the cap on epochs."""
+    """Rule that may end training before the last epoch."""
 
     rule: Annotated[
         Literal["epochs", "train-accuracy", "patience", "gradient-evaluations", "minutes"],

@@ -22,11 +22,11 @@ FoldsIn = Callable[[str, int], Sequence[int]]
 
 
 class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published table or figure that some of a suite's runs stand beside."""
+    """A published table or figure that some of a suite's runs are compared with."""
 
     paper: Annotated[str, "Id of the paper."]
     table: Annotated[str, "Number or name of the table or figure in it."]
-    where: Annotated[Pattern, "Which runs, as a pattern; all where it is left out."] = Pattern()
+    where: Annotated[Pattern, "Which runs, as a pattern; all if left out."] = Pattern()
 
 
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,9 +35,9 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
     baseline: Annotated[str | None, "The optimizer that the others are compared with."] = None
     margins: Annotated[
         dict[str, Positive],
-        "Differences within which optimizers count as equivalent, by metric: a fraction for "
-        "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25), as "
-        "{accuracy: 0.02, top: 1.5}.",
+        "Differences within which optimizers count as equivalent, by metric, such as "
+        "{accuracy: 0.02, top: 1.5}: a fraction for `accuracy` and the like (0.01 is one point, "
+        "the default), a ratio for costs and curvature (1.25 is the default).",
     ] = msgspec.field(default_factory=dict)
     primary: Annotated[
         Literal["accuracy", "balanced_accuracy", "auroc"],
@@ -45,8 +45,8 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
     ] = "accuracy"
     beside: Annotated[
         tuple[Literal["epochs", "batch_size", "schedule", "augmentation", "average"], ...],
-        "Settings in which the lines of one table may differ: with `epochs`, Adam with twice "
-        "as many stands beside SAM, and is compared with the baseline like any other.",
+        "Settings in which the lines of one table may differ. With `epochs`, Adam with twice as "
+        "many epochs can stand beside SAM, and is compared with the baseline like any other.",
     ] = ()
 
 
@@ -57,8 +57,8 @@ def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
 class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """A named study: the content of a suite file."""
 
-    name: Annotated[Name, "Names its reports."]
-    extends: Annotated[str | None, "Another suite that this one changes."] = None
+    name: Annotated[Name, "Name of the study and of its report."]
+    extends: Annotated[str | None, "Another suite that this one takes over and changes."] = None
     defaults: Annotated[dict[str, Any], "Settings shared by all runs."] = msgspec.field(
         default_factory=dict
     )
@@ -66,34 +66,32 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         msgspec.field(default_factory=dict)
     )
     include: Annotated[
-        tuple[dict[str, Any], ...], "Further grids beside the matrix, each over the defaults."
+        tuple[dict[str, Any], ...], "Further grids beside `matrix`, each over the defaults."
     ] = ()
-    exclude: Annotated[
-        tuple[Pattern, ...], "Combinations of matrix and include to leave out, each a pattern."
-    ] = ()
+    exclude: Annotated[tuple[Pattern, ...], "Combinations to leave out, each a pattern."] = ()
     seeds: Annotated[
-        tuple[Count, ...], "Each combination is run with each: a list, or how many from 0 on."
+        tuple[Count, ...], "Seeds of each combination: a list, or a number (3 is 0, 1, 2)."
     ] = (0,)
     folds: Annotated[
         Literal["all"] | tuple[Count, ...] | None,
-        'A list; combinations whose split has folds are run on each. "all" for all there are.',
+        'Folds on which each combination is run, if its split has folds: a list, or "all".',
     ] = None
     search: Annotated[
         Search | None,
-        "How hyperparameters are chosen before the final runs; leave it out for none.",
+        "How hyperparameters are chosen before the final runs; leave it out to choose none.",
     ] = None
     hessian: Annotated[
         Measurement | None,
-        "What is measured of each run's minimum; leave it out to measure nothing.",
+        "How curvature is measured after each run; leave it out to measure none.",
     ] = None
     tables: Annotated[
-        tuple[TableReference, ...], "Published tables that the runs stand beside."
+        tuple[TableReference, ...], "Published tables that the runs are compared with."
     ] = ()
-    report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
+    report: Annotated[ReportSettings, "How the study is reported."] = ReportSettings()
     launcher: Annotated[
         LauncherSettings | None,
-        "Who does the runs, and its options, as {name: slurm, account: ab123, qos: normal}. "
-        "The command line goes first; no run changes by it.",
+        "Where runs execute, with options, such as {name: slurm, account: ab123}. The command "
+        "line goes before it; it changes no number.",
     ] = None
 
     places: ClassVar[Mapping[Path, str]] = {}

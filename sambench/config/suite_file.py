@@ -1,8 +1,8 @@
 """Suite files: found by path or by name, and built upon each other.
 
-With `extends` a file takes over another, named by path or as shipped. Mappings are merged key by
-key at every depth; any other value, lists included, replaces the one of the extended file; `null`
-takes a key away. The name is not taken over.
+With `extends` a file takes over another one, given by its path or as the name of a shipped suite.
+Mappings are merged key by key at every depth; any other value, lists included, replaces the one of
+the extended file; `null` takes a key away. The name is not taken over.
 """
 
 from __future__ import annotations
