@@ -169,11 +169,11 @@ launchers.register(
         summary="this machine: a worker for each core, or for each device",
         launch=launch,
         options={
-            "devices": "devices to use at once, as cuda:0,cuda:1",
-            "workers": "runs at once; on CPUs one a core, as far as the memory allows",
-            "threads": "of each run on a CPU; 1, or all",
-            "minutes": "save what is at hand and stop after so long",
-            "runs_per_device": "runs at once on each device; 1 on a GPU",
+            "devices": "devices to use at once, such as cuda:0,cuda:1",
+            "workers": "runs at once; by default one for each core, as far as the memory allows",
+            "threads": "threads of each run on a CPU: a number, 1 by default, or `all`",
+            "minutes": "stop after this many minutes and save progress",
+            "runs_per_device": "runs at once on each device, by default 1 on a GPU",
         },
     )
 )

@@ -238,11 +238,11 @@ launchers.register(
         summary="a Ray cluster, or this machine's GPUs by a Ray of its own",
         launch=launch,
         options={
-            "address": "of the cluster; by default the one that runs here, else a new one",
-            "num_gpus": "GPUs of each run; 1, or 0 where the cluster has none",
-            "runs_per_device": "runs that share a GPU: num_gpus is one over it",
-            "num_cpus": "cores and threads of each run; 1",
-            "retries": "times that a run goes on anew whose process or node was lost; 2",
+            "address": "address of the cluster; by default the one on this machine, else a new one",
+            "num_gpus": "GPUs of each run, by default 1, or 0 if the cluster has none",
+            "runs_per_device": "runs that share a GPU",
+            "num_cpus": "cores and threads of each run, 1 by default",
+            "retries": "how often a run continues if its process or node is lost, 2 by default",
         },
         reference="pip install 'sambench[ray]'",
     )
