@@ -8,6 +8,7 @@ from typing import Any
 from docs.generator.docstrings import docstring
 from docs.generator.identities import OF_ALL, OF_THE_ENGINE, Identity, identities, sentences
 from docs.generator.markdown import Page, code, linked, written
+from sambench.analysis.names import Names
 from sambench.optim.base import BASES
 from sambench.optim.contract import RULES
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
@@ -21,8 +22,9 @@ below $`g = g(w)`$, norms are one L2 norm over all trainable tensors, and 1e-12 
 before dividing by it.
 """
 PASSES = """
-A pass is one forward and backward pass over the mini-batch. Memory is in copies of the parameters
-beyond what the base optimizer holds itself (Adam: two, SGD with momentum: one).
+A pass is one forward and backward pass over the mini-batch; elsewhere it is called a gradient
+evaluation. Memory is in copies of the parameters beyond what the base optimizer holds itself (Adam:
+two, SGD with momentum: one).
 """
 CONTRACT = """
 Every optimizer of the registry, and every plug-in by `sambench check FILE`, is run against these
@@ -50,7 +52,7 @@ def pages() -> dict[str, str]:
 
 def _page(info: OptimizerInfo, tested: Sequence[Identity]) -> str:
     said = docstring(info.method)
-    page = Page(f"{info.method.__name__}: `{info.name}`")
+    page = Page(f"{Names().optimizer(info.name)}: `{info.name}`")
     page.text(said.summary)
     page.text(said.body)
     page.text(f"Reference: {linked(info.reference)}.")
@@ -67,7 +69,7 @@ def _page(info: OptimizerInfo, tested: Sequence[Identity]) -> str:
     if note := info.default_note():
         page.text(f"{note[0].upper()}{note[1:]}.")
     others = "[those of its base and of every optimizer](README.md#settings-of-every-optimizer)"
-    page.text(f"{'Beside these' if info.hyperparameters else 'It has only'} {others}.")
+    page.text(f"{'It also has' if info.hyperparameters else 'It has only'} {others}.")
     page.heading("Use")
     page.code(_command(info), "sh")
     page.code(_script(info), "python")
@@ -85,7 +87,7 @@ def _sentence(identity: Identity) -> str:
 
 def _passes(info: OptimizerInfo) -> str:
     count = f"{info.gradient_evaluations:.3g}"
-    return f"about {count}, as training goes" if info.adaptive else count
+    return f"about {count}; it depends on the training" if info.adaptive else count
 
 
 def _memory(info: OptimizerInfo) -> str:
@@ -129,17 +131,18 @@ def _index() -> str:
             for info in optimizers.list()
         ],
     )
-    page.text("Two are not here, since they could not be stated exactly:")
+    page.text("Two methods are missing, since they could not be stated exactly:")
     page.bullets(map(linked, LEFT_OUT))
     page.heading("Settings of every optimizer")
     page.text(docstring(Mechanics).summary)
+    page.text(docstring(Mechanics).body)
     page.table(
         ("Name", "Default", "Allowed", "Meaning"),
         [_row(name, h)[:4] for name, h in declared(Mechanics).items()],
     )
     page.text(
-        "Those of the base optimizer are torch's, with torch's defaults; the command line's own "
-        "default of `lr` is 1e-4."
+        "The settings of the base optimizer are torch's, with torch's defaults; only the learning "
+        "rate `lr` of a run is 1e-4 unless it sets another."
     )
     page.table(
         ("Base", "Class", "Settings"),

@@ -130,9 +130,14 @@ def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
 
 
 class Mechanics:
-    """Settings of every optimizer beside its method's and its base's; a run names those it sets."""
+    """Settings that every optimizer has besides those of its method and its base.
 
-    max_norm = Hyperparameter(0.0, help="clip the direction to this norm; 0 not to")
-    loss_decay = Hyperparameter(0.0, help="weight decay as part of the loss")
-    replay_randomness = Hyperparameter(False, help="the same dropout masks in every pass")
-    skip_nonfinite = Hyperparameter(False, help="leave out steps that are not finite")
+    A run stores only those that it sets.
+    """
+
+    max_norm = Hyperparameter(0.0, help="clip the direction to this norm; 0 for no clipping")
+    loss_decay = Hyperparameter(
+        0.0, help="weight decay as part of the loss, so that perturbations see it"
+    )
+    replay_randomness = Hyperparameter(False, help="use the same dropout masks in every pass")
+    skip_nonfinite = Hyperparameter(False, help="skip steps whose gradient is not finite")

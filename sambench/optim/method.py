@@ -130,9 +130,11 @@ class OptimizerInfo:
             return ""
         if base in self.tuned_on:
             return f"as the authors used them {told}"
+        if not told:
+            return "no values of the authors were found"
         ours = any(("base", base) in h.where for h in self.hyperparameters.values())
-        used = f"the authors used {'another' if ours else 'these'} {told}"
-        return f"no default for {names.get(base, base)}: {used if told else 'none was found'}"
+        used = f"they used {'another' if ours else 'these'} {told}"
+        return f"the authors named no values for {names.get(base, base)}: {used}"
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
         """Complete and check the method's own hyperparameters; other settings are passed over."""

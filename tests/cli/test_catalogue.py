@@ -59,7 +59,7 @@ def test_an_optimizer() -> None:
         "passes per step": "2",
         "memory": "+1 x weights",
         "hyperparameters": "rho=0.05 (>= 0)",
-        "defaults": "no default for Adam: the authors used these on SGD "
+        "defaults": "the authors named no values for Adam: they used these on SGD "
         "(github.com/google-research/sam)",
         "reference": "Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
     }

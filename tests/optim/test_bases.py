@@ -203,10 +203,15 @@ def test_where_defaults_are_from_is_said_and_where_the_authors_name_none() -> No
     note = {name: optimizers.get(name).default_note for name in ("adam", "sam", "gcsam", "msam")}
     assert note["adam"]() == ""
     assert note["sam"]() == (
-        "no default for Adam: the authors used these on SGD (github.com/google-research/sam)"
+        "the authors named no values for Adam: they used these on SGD "
+        "(github.com/google-research/sam)"
     )
     assert note["sam"]("sgd").startswith("as the authors used them on SGD (")
-    assert note["sam"]("torch.optim.RMSprop").startswith("no default for torch.optim.RMSprop: ")
+    assert note["sam"]("torch.optim.RMSprop").startswith(
+        "the authors named no values for torch.optim.RMSprop: "
+    )
     assert note["gcsam"]().startswith("as the authors used them on Adam (")
-    assert note["msam"]().startswith("no default for Adam: the authors used another on SGD (")
-    assert optimizers.get("usam").default_note() == "no default for Adam: none was found"
+    assert note["msam"]().startswith(
+        "the authors named no values for Adam: they used another on SGD ("
+    )
+    assert optimizers.get("usam").default_note() == "no values of the authors were found"

@@ -42,10 +42,13 @@ def text_of(records: Sequence[RunRecord]) -> str:
 
 def test_where_defaults_are_from(make_record: RecordMaker) -> None:
     records = [make_record(name) for name in ("adam", "sam")]
-    note = "no default for Adam: the authors used these on SGD (github.com/google-research/sam)"
+    note = (
+        "the authors named no values for Adam: they used these on SGD "
+        "(github.com/google-research/sam)"
+    )
     assert f" ({note})." in text_of(records)
     tuned = replace(records[1].config, optimizer={**records[1].config.optimizer, "rho": 0.07})
-    assert "no default" not in text_of([records[0], replace(records[1], config=tuned)])
+    assert "named no values" not in text_of([records[0], replace(records[1], config=tuned)])
 
 
 def test_every_setting_and_version(make_record: RecordMaker) -> None:

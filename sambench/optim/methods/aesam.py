@@ -17,19 +17,19 @@ class AESAM(Method):
               g & \text{otherwise} \end{cases}
 
     with running mean :math:`\mu` and variance :math:`\sigma^2` of :math:`\|g\|^2`. The threshold
-    :math:`c_t` goes linearly from `first` to `last` over the run: over `steps` steps, or, where
-    that is 0, over those that the loop has told (`optimizer.total_steps = ...`), or else 10,000.
-    One or two passes a step; the choice waits for the device.
+    :math:`c_t` changes linearly from `first` to `last` over `steps` steps; where that is 0, over
+    the steps that the training loop announces (`optimizer.total_steps = ...`), or else over 10,000.
+    A step takes one or two passes; deciding which waits for the device.
     """
 
     USUAL = 10_000
 
     rho = radius(0.05)
-    decay = Hyperparameter(0.9, below=1.0, shared=True, help="of mean and variance")
+    decay = Hyperparameter(0.9, below=1.0, shared=True, help="decay of both running means")
     first = Hyperparameter(1.0, minimum=-inf, shared=True, help="threshold c at first, in sigmas")
     last = Hyperparameter(-1.0, minimum=-inf, shared=True, help="threshold c at the end")
     steps = Hyperparameter(
-        0.0, whole=True, shared=True, help="steps between the thresholds; 0 for the run's"
+        0.0, whole=True, shared=True, help="steps from first to last; 0 for all of the run"
     )
 
     def direction(self, gradient: Oracle) -> Vector:

@@ -12,7 +12,7 @@ class ASAM(Method):
 
     .. math:: e = \rho \, \frac{T^2 g}{\|T g\|}, \qquad d = g(w + e)
 
-    With `scope="weights"`, the authors' code, T is :math:`|w| + \eta` on weights (told by their
+    With `scope="weights"`, the authors' code, T is :math:`|w| + \eta` on weights (known by their
     role in a module) and 1 on biases, tokens and embeddings; with `scope="all"`, the widespread
     port, T is :math:`|w| + \eta` on every tensor. The two radii are not interchangeable: 0.5 and
     2.0 by default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
@@ -20,7 +20,9 @@ class ASAM(Method):
 
     rho = radius(0.5, "radius |e / T|", (0.1, 0.2, 0.5, 1.0, 2.0), where={("scope", "all"): 2.0})
     eta = Hyperparameter(0.01, where={("scope", "all"): 0.0}, shared=True, help="added to |w|")
-    scope = Hyperparameter("weights", choices=("weights", "all"), help="tensors whose ball scales")
+    scope = Hyperparameter(
+        "weights", choices=("weights", "all"), help="tensors whose ball scales with them"
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()

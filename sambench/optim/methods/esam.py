@@ -18,8 +18,9 @@ class ESAM(Method):
 
     where m keeps each tensor with probability s = `share`, so that :math:`E[e]` is SAM's, and
     :math:`g_{hard}` is the gradient over the share `samples` of the mini-batch whose loss e raises
-    most. Finding them takes a forward pass over all, a third of a pass, so that at the default half
-    a step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
+    most. Finding them takes a forward pass over all, a third of a pass, so that a step with the
+    default share of a half costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart
+    runs them all.
     """
 
     rho = radius(0.05)
@@ -29,7 +30,7 @@ class ESAM(Method):
     samples = Hyperparameter(
         0.5, minimum=0.05, maximum=1.0, shared=True, help="share of the samples in the second pass"
     )
-    seed = Hyperparameter(0.0, whole=True, shared=True, help="of the subsets")
+    seed = Hyperparameter(0.0, whole=True, shared=True, help="seed of the random subsets")
 
     def direction(self, gradient: Oracle) -> Vector:
         step = self.next_step()

@@ -11,7 +11,7 @@ from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vecto
     tuned_on={"sgd": "github.com/scongl/Focal-SAM, cifar_train_sam.py"},
 )
 class FocalSAM(Method):
-    r"""SAM whose sharpness is that of rare classes above all, for imbalanced data.
+    r"""SAM whose sharpness counts rare classes most, for imbalanced data.
 
     .. math:: L_c(w) = \frac{1}{n} \sum_i c_i \, \ell_i(w), \qquad
               c_i = \lambda \, (1 - \pi_i)^\gamma, \qquad
@@ -21,7 +21,8 @@ class FocalSAM(Method):
 
     with :math:`\ell_i` a sample's loss and :math:`\pi_i` its class's share of the training data;
     in the authors' code `sharpness` is :math:`\lambda`, `flat_gamma` :math:`\gamma`. A plain
-    closure does not tell the shares, as a `SampleClosure` does: this is SAM then, with a warning.
+    closure does not know the shares, as a `SampleClosure` does; with it this is SAM, and a warning
+    says so.
     """
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.3))

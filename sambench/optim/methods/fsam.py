@@ -18,7 +18,7 @@ class FSAM(Method):
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
     sigma = Hyperparameter(1.0, shared=True, help="share of the mean m to remove", grid=(0.5, 1.0))
-    decay = Hyperparameter(0.95, below=1.0, shared=True, help="lambda of the mean m")
+    decay = Hyperparameter(0.95, below=1.0, shared=True, help="decay lambda of the mean m")
 
     def direction(self, gradient: Oracle) -> Vector:
         d = gradient()  # becomes u = d - sigma m; the new m is (1 - lambda) u and a multiple of m

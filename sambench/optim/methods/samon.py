@@ -13,7 +13,7 @@ class SAMON(Method):
     .. math:: e = \rho \, \frac{g_n}{\|g_n\|} \text{ on them and } 0 \text{ elsewhere}, \qquad
               d = g(w + e)
 
-    with :math:`g_n` their part of g. The layers are told by their type, not by their name.
+    with :math:`g_n` their part of g. The layers are known by their type, not by their name.
     With `adaptive`, ASAM-ON, the ball scales with the weights, :math:`T = |w| + \eta`:
 
     .. math:: e = \rho \, \frac{T^2 g_n}{\|T g_n\|}
@@ -26,7 +26,7 @@ class SAMON(Method):
         where={("adaptive", True): 10.0},
     )
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
-    eta = Hyperparameter(0.01, shared=True, later=True, help="added to |w| then")
+    eta = Hyperparameter(0.01, shared=True, later=True, help="added to |w| if adaptive")
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
