@@ -20,15 +20,18 @@ from sambench.files.description import described
 from sambench.run.measure import measure_hessian
 
 INTRODUCTION = """
-`sambench hessian RUN`, or `hessian:` in a suite, measures the Hessian of the mean cross-entropy at
-the weights that were tested. Each number says how far it can be trusted:
+The Hessian is the matrix of the second derivatives of the loss with respect to the weights. Its
+eigenvalues say how steeply the loss rises when the weights move: a minimum is flat where they are
+small, and sharp where some are large. `sambench hessian RUN`, or `hessian:` in a suite, measures
+the Hessian of the mean cross-entropy at the weights that were tested. Each number says how far it
+can be trusted:
 """
 NUMBERS = (
     (
         "Top eigenvalue",
         "The largest curvature of the loss in any direction, over all measured images",
-        "A bound that no eigenvalue exceeds, but for a chance of 1e-6; certified where value and "
-        "bound are within the tolerance of each other",
+        "A bound that no eigenvalue exceeds, except with a chance of one in a million (1e-6); the "
+        "value is certified if it and the bound are within the tolerance of each other",
     ),
     (
         "Trace",
@@ -37,27 +40,28 @@ NUMBERS = (
     ),
     (
         "Median, Mean, SD",
-        "Of one eigenvalue for each batch, the one of largest magnitude: how much the curvature "
-        "depends on which images are looked at",
+        "One eigenvalue is measured for each batch, the one of largest magnitude: how much the "
+        "curvature depends on the images it is measured on",
         "95 % intervals over batches, of the median from 6 and of the mean from 8 batches on; the "
-        "SD has none, since none was found that covers",
+        "SD has none, since no interval was found that holds in 95 % of cases",
     ),
     (
         "†",
-        "A budget ran out before the accuracy that was asked for",
-        "The record's `notes` say by how much",
+        "A limit on products or minutes was reached before the tolerance",
+        "The record's `notes` say how far off the value may be",
     ),
 )
 CAUTION = """
-They are curvature with respect to the weights as they are, so they change when layers are rescaled
-although the network computes the same: compare runs of one network, not networks. A network that
-names one class for everything may have almost none; ‡ marks it in the tables.
+Curvature changes when layers are rescaled although the network computes the same, so compare runs
+of one network, not different networks. A network that names one class for every image may have
+almost no curvature; ‡ marks it in the tables. The rest of this page is for readers who want to know
+how each number is computed, or who use `sambench.curvature` in their own code.
 """
 BATCHES = """
-Papers print a median, a mean and an SD of "eigenvalues" without saying of what. They cannot be of
-one Hessian: their mean exceeds its largest eigenvalue. Two readings fit the printed numbers: D1,
-the dominant eigenvalue of each batch's own Hessian, and D2, the same at randomly perturbed weights.
-D1 is measured unless told otherwise, `--set perturbations=N` measures D2, and the record's
+Papers print a median, a mean and an SD of "eigenvalues" without saying of what. They cannot be
+those of one Hessian, since their mean exceeds its largest eigenvalue. Two readings fit the printed
+numbers: the dominant eigenvalue of each batch's own Hessian, and the same at randomly perturbed
+weights. The first is measured by default, the second by `--set perturbations=N`; the record's
 `definition` says which it was.
 """
 
@@ -69,13 +73,13 @@ def page() -> str:
     page.table(("In a table", "What it is", "Its error"), NUMBERS)
     page.text(CAUTION)
     page.heading("The loss")
-    _describe(page, measure_hessian)
-    _describe(page, curvature.HessianOperator)
-    _describe(page, check_function)
-    _describe(page, check_derivatives)
+    _describe(page, measure_hessian, "How a run is measured")
+    _describe(page, curvature.HessianOperator, "`HessianOperator`")
+    _describe(page, check_function, "What is refused")
+    _describe(page, check_derivatives, "Check of the second derivatives")
     page.heading("Top eigenvalue")
-    _describe(page, curvature.eigenvalues)
-    _describe(page, upper_bound)
+    _describe(page, curvature.eigenvalues, "`eigenvalues`")
+    _describe(page, upper_bound, "The upper bound")
     _fields(page, curvature.Eigenpairs)
     page.heading("Trace")
     _describe(page, curvature.trace)
@@ -87,16 +91,25 @@ def page() -> str:
         ("`batch_stat`", "`definition` in a record"),
         [(f"`{name}`", f"`{stored}`") for name, stored in DEFINITIONS.items()],
     )
-    _describe(page, mean_interval)
-    _describe(page, median_interval)
-    page.text("With `perturbations` the definition ends in `-under-weight-noise`:")
-    _describe(page, weight_noise)
+    _describe(page, mean_interval, "Interval of the mean")
+    _describe(page, median_interval, "Interval of the median")
+    _describe(page, weight_noise, "Weight noise")
+    page.text("With `perturbations` the definition ends in `-under-weight-noise`.")
     _fields(page, curvature.BatchSpectrum)
     _around(page)
     page.heading("Settings")
-    page.text("Keys of a suite's `hessian:` and of `sambench hessian --set KEY=VALUE`.")
+    page.text(
+        "These are the keys of a suite's `hessian:` and of `sambench hessian --set KEY=VALUE`. "
+        "`batch_norm` is `eval` for the statistics that the network remembers, `train` for those "
+        "of each batch, and `recalibrate` for statistics measured anew on the images."
+    )
     _settings(page, HessianSettings)
-    page.text("Of the studies around the minimum:")
+    page.text(
+        "The studies around the minimum are asked for by `density`, `sharpness` and `landscape`, "
+        "each `true` or a mapping of its own settings, such as `density: {steps: 40}`; on the "
+        "command line by `--density --set density.steps=40`. `seed` and `batch_norm` are those of "
+        "the measurement."
+    )
     _settings(page, Studies)
     return str(page)
 
@@ -111,8 +124,7 @@ def _around(page: Page) -> None:
         curvature.worst_case_sharpness,
         curvature.average_sharpness,
     ):
-        page.heading(f"`{measure.__name__}`", depth=3)
-        _describe(page, measure)
+        _describe(page, measure, f"`{measure.__name__}`")
     page.heading("Pictures of the loss")
     for picture in (
         curvature.filter_normalised,
@@ -120,12 +132,13 @@ def _around(page: Page) -> None:
         curvature.eigenvector_plane,
         curvature.interpolation,
     ):
-        page.heading(f"`{picture.__name__}`", depth=3)
-        _describe(page, picture)
+        _describe(page, picture, f"`{picture.__name__}`")
 
 
-def _describe(page: Page, of: object) -> None:
+def _describe(page: Page, of: object, heading: str = "") -> None:
     said = docstring(of)
+    if heading:
+        page.heading(heading, depth=3)
     summary = said.summary.removeprefix("Return ")
     page.text(summary[0].upper() + summary[1:])
     page.text(said.body)

@@ -73,12 +73,12 @@ def measure_hessian(
 ) -> RunRecord:
     """Measure the curvature of a completed run's weights and write it into its record.
 
-    The images are the run's training images, unaugmented, in one fixed random order (training
-    batches are mixed; the order of the files is by class), cut into batches of the training size.
-    They are the same for all runs of a comparison, whatever their seed. The run is claimed
-    meanwhile. What is finished is kept in a file of the run's folder until all is, so that a
-    measurement that was interrupted goes on with its next stage or batch. Unless it is wanted
-    `again`, a run that another process has measured by now is returned as it is.
+    The images are the run's training images without augmentation, in one fixed random order (so
+    that batches mix the classes), cut into batches of the training size. They are the same for
+    all runs of a comparison, whatever their seed. No other process works on the run meanwhile.
+    Finished parts are kept in a file of the run's folder until all are done, so that an interrupted
+    measurement goes on with its next part or batch. A run that another process has measured by now
+    is returned as it is, unless it is wanted `again`.
 
     Raises:
         UserError: If the run has no weights, its data are not prepared any more, or the Hessian

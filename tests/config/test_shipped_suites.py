@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from sambench.analysis.inference import SEEDS
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search
 from sambench.config.suite import Suite
@@ -59,6 +61,20 @@ def test_a_shipped_suite_says_how_many_runs_it_has(name: str) -> None:
     _, runs = shipped(name)
     comment = shipped_suites()[name].read_text().partition("name:")[0].replace("\n# ", " ")
     assert f" {len(runs)} runs." in comment
+
+
+def test_comments_say_how_many_seeds_the_test_needs() -> None:
+    comments = {path.stem: path.read_text().replace("\n# ", " ") for path in SHIPPED}
+    said = {
+        name: re.findall(r"(\w+) (?:seeds )?are the fewest that can show", comment)
+        for name, comment in comments.items()
+    }
+    assert {name for name, numbers in said.items() if numbers} == {
+        "equal-compute", "gcsam", "paper-bus"
+    }  # fmt: skip
+    assert {number.lower() for numbers in said.values() for number in numbers} == {"six"}
+    assert SEEDS.least_units == 6
+    assert not [name for name, comment in comments.items() if "Holm" in comment]
 
 
 def test_paper_bus_is_the_papers_protocol() -> None:
