@@ -12,10 +12,11 @@ from sambench.files.description import allowed, described, parts_of
 from sambench.store.record import NUMERICS, SCHEMA_VERSION, RunRecord
 
 INTRODUCTION = f"""
-`results/runs/<run>/run.json` is one JSON object with the fields below, beside `schema_version`
-({SCHEMA_VERSION}), `id` and `name`, which follow from the configuration. Everything that reports
-show comes from these files alone. [record.schema.json](record.schema.json) is the same as a JSON
-Schema (draft 2020-12), to which the tests hold records of real runs:
+Each run has a folder `results/runs/<run>`, whose `run.json` is its record: one JSON object with the
+fields below, and with `schema_version` ({SCHEMA_VERSION}), `id` and `name`, which follow from the
+configuration. Reports are made from these records and the [files beside
+them](using-a-run.md) alone. [record.schema.json](record.schema.json) is the same as a JSON Schema
+(draft 2020-12), to which the tests hold records of real runs:
 
 ```python
 import json, jsonschema
@@ -24,8 +25,9 @@ schema = json.load(open("docs/record.schema.json"))
 jsonschema.validate(json.load(open("run.json")), schema)
 ```
 
-A record whose `numerics` is not the package's ({NUMERICS}) comes from code that gave the same
-configuration other numbers, and is stale.
+A record whose `numerics` is not that of the package ({NUMERICS}) comes from code that gave other
+numbers for the same configuration. Such a record is stale, and `sambench compare SUITE --retry
+stale` does the run again.
 """
 
 
@@ -82,7 +84,7 @@ def spelled(hint: Any) -> str:
     """Return a type as a reader of JSON says it, with links to sections."""
     said = [_part(part) for part in parts_of(hint) if part is not type(None)]
     if not any(said):
-        said = [allowed(hint)]
+        said = [allowed(hint).replace("a whole number >= 0 or a number >= 0", "a number >= 0")]
     return " or ".join([*filter(None, said), *(["null"] if type(None) in parts_of(hint) else [])])
 
 

@@ -56,28 +56,28 @@ def plugins_of(config: RunConfig, *, network: bool = False) -> dict[str, str]:
 class RunRecord(Definition, frozen=True, kw_only=True):
     """One run, as `run.json` holds it."""
 
-    config: Annotated[RunConfig, "What was asked."]
+    config: Annotated[RunConfig, "The settings of the run."]
     status: Annotated[
         Literal["completed", "running", "failed", "diverged", "interrupted"],
-        "How it stands; only `completed` counts as done.",
+        "State of the run; only `completed` counts as done.",
     ]
     error: Annotated[str | None, "What went wrong, for failed, diverged and interrupted runs."] = (
         None
     )
-    suite: Annotated[str | None, "Name of the suite that asked for it first, if any."] = None
-    environment: Annotated[Environment | None, "Versions, hardware, command."] = None
-    data: Annotated[Data | None, "Fingerprint of the prepared data and the sizes of the parts."] = (
+    suite: Annotated[str | None, "Name of the suite that asked for the run first, if any."] = None
+    environment: Annotated[Environment | None, "Versions, hardware and command."] = None
+    data: Annotated[Data | None, "Fingerprint of the prepared data, and sizes of the parts."] = None
+    start: Annotated[
+        Start | UnsetType, "Which weights of the given file were used, if one was given."
+    ] = UNSET
+    final: Annotated[Final | None, "Metrics of the tested weights."] = None
+    cost: Annotated[Cost | None, "Seconds, passes and memory."] = None
+    sharpness: Annotated[
+        Perturbation | None, "What the optimizer measured in its last observed step."
+    ] = None
+    hessian: Annotated[Hessian | None, "Curvature at the tested weights, once it is measured."] = (
         None
     )
-    start: Annotated[
-        Start | UnsetType, "What fitted of the weights that it started from, if any."
-    ] = UNSET
-    final: Annotated[Final | None, "Metrics of the selected weights."] = None
-    cost: Annotated[Cost | None, "Seconds, passes, memory."] = None
-    sharpness: Annotated[
-        Perturbation | None, "What the optimizer saw in its last observed step."
-    ] = None
-    hessian: Annotated[Hessian | None, "Curvature of the selected weights, once measured."] = None
     numerics: Annotated[Count, "`NUMERICS` of the code that did the run."] = NUMERICS
     artifacts: Annotated[
         dict[str, str] | None,

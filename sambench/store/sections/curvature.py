@@ -14,31 +14,37 @@ EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
 class Top(Section, frozen=True, kw_only=True):
     """Extreme eigenvalues by Lanczos; some eigenvalue lies within a residual of each value."""
 
-    value: Annotated[float, "The most positive eigenvalue."]
-    residual: Annotated[Amount, "|Hv - value v|."]
+    value: Annotated[float, "The largest eigenvalue."]
+    residual: Annotated[Amount, "|Hv - value v| for its unit eigenvector v."]
     upper_bound: Annotated[
         float,
-        "No eigenvalue is larger, but for a chance of 1e-6 (1e-3 where `certified` is missing).",
+        "No eigenvalue is larger, except with a chance of 1e-6 (1e-3 where `certified` is "
+        "missing).",
     ]
-    values: Annotated[list[float], "The k most positive ones."]
-    residuals: Annotated[list[float], "Theirs."]
+    values: Annotated[list[float], "The k largest eigenvalues."]
+    residuals: Annotated[list[float], "The residual of each of `values`."]
     upper_bounds: Annotated[
-        list[float] | UnsetType, "Of each of those eigenvalues; its value is the lower one."
+        list[float] | UnsetType,
+        "Upper bound of each of those eigenvalues; the value is its lower bound.",
     ] = UNSET
     certified: Annotated[
         list[bool] | UnsetType,
-        "Of each, whether bound and value are within the tolerance of each other.",
+        "For each of `values`, whether its bound and its value are within the tolerance of "
+        "each other.",
     ] = UNSET
     lowest: Annotated[float, "The most negative eigenvalue."]
-    lowest_residual: Annotated[Amount, "Its residual."]
+    lowest_residual: Annotated[Amount, "The residual of `lowest`."]
     lowest_converged: Annotated[
-        bool, "Whether it and its bound are within the tolerance, which is not waited for."
+        bool,
+        "Whether `lowest` and `lower_bound` are within the tolerance; the measurement does "
+        "not wait for it.",
     ]
     lower_bound: Annotated[float, "No eigenvalue is smaller, at the confidence of the upper bound."]
     matvecs: Annotated[Count, "Hessian-vector products used."]
-    converged: Annotated[bool, "All values are certified."]
+    converged: Annotated[bool, "Whether all values are certified."]
     ended_by: Annotated[
-        EndedBy, 'Why it ended; in older records "tolerance" may stand for "rounding".'
+        EndedBy,
+        'Why the computation ended; in older records "tolerance" may stand for "rounding".',
     ]
     tol: Annotated[Amount, "The relative error that was asked for."]
 
@@ -49,29 +55,33 @@ class Trace(Section, frozen=True, kw_only=True):
     value: Annotated[float, "The estimate."]
     stderr: Annotated[Amount, "Its standard error."]
     interval: Annotated[list[float], "Student-t 95 % confidence interval."]
-    samples: Annotated[Count, "Probes."]
-    method: Annotated[Literal["hutchinson", "xtrace"], '"hutchinson"; "xtrace" in older records.']
-    matvecs: Annotated[Count, "Hessian-vector products used, beside those of the eigenvalues."]
-    converged: Annotated[bool, "Half the interval is at most the tolerance times |value|."]
-    ended_by: Annotated[EndedBy, "Why it ended."]
+    samples: Annotated[Count, "Number of random probes."]
+    method: Annotated[
+        Literal["hutchinson", "xtrace"], '"hutchinson"; older records may have "xtrace".'
+    ]
+    matvecs: Annotated[Count, "Hessian-vector products used, besides those of the eigenvalues."]
+    converged: Annotated[bool, "Whether half the interval is at most the tolerance times |value|."]
+    ended_by: Annotated[EndedBy, "Why the computation ended."]
     tol: Annotated[Amount, "The relative half width that was asked for."]
 
 
 class BatchSpectrum(Section, frozen=True, kw_only=True):
     """One or some numbers of every batch's Hessian."""
 
-    values: Annotated[list[float], "Batch after batch."]
-    residuals: Annotated[
-        list[float], "Of eigenvalues |Hv - value v|, of traces the standard error, else 0."
+    values: Annotated[
+        list[float], "The numbers measured, batch after batch (topk: five for each batch)."
     ]
-    measured_batches: Annotated[Count, "How many were measured."]
-    wanted_batches: Annotated[Count, "How many were to be."]
+    residuals: Annotated[
+        list[float], "For eigenvalues |Hv - value v|, for traces the standard error, else 0."
+    ]
+    measured_batches: Annotated[Count, "Number of batches measured."]
+    wanted_batches: Annotated[Count, "Number of batches to measure."]
     batch_sizes: Annotated[list[int], "Images of each measured batch."]
-    not_converged: Annotated[Count, "Batches whose value is not certified."]
+    not_converged: Annotated[Count, "Number of batches whose value is not certified."]
     certified: Annotated[
         Count | UnsetType,
-        "Batches whose value is certified, its sign too; missing in older records, where a "
-        "small residual was enough.",
+        "Number of batches whose value is certified, its sign too. Missing in older "
+        "records, where a small residual was enough.",
     ] = UNSET
     median_interval: Annotated[
         list[float] | None,
@@ -84,12 +94,12 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
     ]
     one_sign: Annotated[
         bool | UnsetType,
-        "False where a batch's dominant eigenvalue is negative, or the other end of its "
-        "spectrum at least a fifth as far from zero: another's may have the other sign. "
-        "Missing in older records.",
+        "False where a batch's dominant eigenvalue is negative, or where the other end of "
+        "its spectrum is at least a fifth as far from zero, so that another batch's may "
+        "have the other sign. Missing in older records.",
     ] = UNSET
-    converged: Annotated[bool, "All batches were measured and met the tolerance."]
-    ended_by: Annotated[EndedBy, "Why it ended."]
+    converged: Annotated[bool, "Whether all batches were measured and met the tolerance."]
+    ended_by: Annotated[EndedBy, "Why the computation ended."]
 
 
 class Extremes(Section, frozen=True, kw_only=True):
@@ -118,22 +128,25 @@ class Measured(Section, frozen=True, kw_only=True):
 class Density(Section, frozen=True, kw_only=True):
     """The distribution of all eigenvalues, by stochastic Lanczos quadrature; curves in the file."""
 
-    file: Annotated[Name, "Beside the record: nodes, weights, smoothed density and its error."]
-    samples: Annotated[Count, "Images."]
-    batch_norm: Annotated[str, "What batch normalisation normalised by."]
-    probes: Annotated[Count, "Random starts."]
-    steps: Annotated[Count, "Lanczos steps of the longest."]
-    start: Annotated[str, "How a start is drawn."]
-    seed: Annotated[Count, "Of the starts."]
-    reorthogonalised: Annotated[bool, "Whether every basis fitted the memory."]
+    file: Annotated[
+        Name,
+        "File beside the record with nodes, weights, smoothed density and its error.",
+    ]
+    samples: Annotated[Count, "Number of images."]
+    batch_norm: Annotated[str, "Statistics that batch normalisation used."]
+    probes: Annotated[Count, "Number of random starts."]
+    steps: Annotated[Count, "Lanczos steps of the longest start."]
+    start: Annotated[str, "How starts are drawn."]
+    seed: Annotated[Count, "Seed of the starts."]
+    reorthogonalised: Annotated[bool, "Whether every Lanczos basis fitted into memory."]
     parameters: Annotated[Count, "Number of eigenvalues."]
     trace: Annotated[Measured, "Hutchinson's estimate of the trace."]
     mean_square: Annotated[Measured, "Mean of the squared eigenvalues."]
     threshold: Annotated[Amount, 'Magnitude that separates "about zero" from the rest.']
-    zero_mass: Annotated[Measured, "Share of eigenvalues below it in magnitude."]
-    negative_mass: Annotated[Measured, "Share of eigenvalues below its negative."]
-    resolved: Annotated[Count, "Single eigenvalues found to 1 %."]
-    kernel_width: Annotated[Amount, "Of the smoothing, in asinh(eigenvalue / threshold)."]
+    zero_mass: Annotated[Measured, "Share of eigenvalues below the threshold in magnitude."]
+    negative_mass: Annotated[Measured, "Share of eigenvalues below minus the threshold."]
+    resolved: Annotated[Count, "Number of single eigenvalues found to within 1 %."]
+    kernel_width: Annotated[Amount, "Width of the smoothing, in asinh(eigenvalue / threshold)."]
     matvecs: Annotated[Count, "Hessian-vector products used."]
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
@@ -142,146 +155,177 @@ class Rise(Section, frozen=True, kw_only=True):
     """A rise of the mean loss above that of the weights themselves."""
 
     value: Annotated[float, "The rise, in nats."]
-    stderr: Annotated[Amount | None, "Over draws or batches; null where there is one."]
-    lower_bound: Annotated[bool, "An ascent proves no maximum, so the worst case may be higher."]
+    stderr: Annotated[
+        Amount | None, "Standard error over draws or batches; null where there is only one."
+    ]
+    lower_bound: Annotated[
+        bool,
+        "Whether the value is a lower bound: the search for a worst case proves no maximum.",
+    ]
     rho: Annotated[Amount, "Radius of the ball, or standard deviation of the noise."]
-    loss: Annotated[float, "At the weights themselves.", unit("nats")]
-    forward_passes: Annotated[Count | Amount, "Over all images."]
-    gradients: Annotated[Count | Amount, "Over all images."]
-    gradient_equivalents: Annotated[Count | Amount, "Both, a forward pass counting a third."]
+    loss: Annotated[float, "Loss at the weights themselves.", unit("nats")]
+    forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
+    gradients: Annotated[Count | Amount, "Gradients over all images."]
+    gradient_equivalents: Annotated[
+        Count | Amount, "Both together, a forward pass counted as a third."
+    ]
 
 
 class Rises(Section, frozen=True, kw_only=True):
     """How the loss rises around the weights; each batch and draw in the file."""
 
-    file: Annotated[Name, "Beside the record."]
-    samples: Annotated[Count, "Images."]
-    batch_norm: Annotated[str, "What batch normalisation normalised by."]
-    seed: Annotated[Count, "Of restarts and, with the name of the run's folder, of the noise."]
-    m: Annotated[Count, "Images over which a worst case is taken."]
-    measures: Annotated[dict[str, Rise], "By definition: SAM's step, worst cases, average cases."]
+    file: Annotated[Name, "File beside the record with the rise of each batch and draw."]
+    samples: Annotated[Count, "Number of images."]
+    batch_norm: Annotated[str, "Statistics that batch normalisation used."]
+    seed: Annotated[
+        Count,
+        "Seed of restarts and, together with the name of the run's folder, of the noise.",
+    ]
+    m: Annotated[Count, "Number of images over which each worst case is taken."]
+    measures: Annotated[
+        dict[str, Rise], "Rises by definition: SAM's step, worst cases, average cases."
+    ]
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
 class Picture(Section, frozen=True, kw_only=True):
     """The loss on a line or a plane through the weights; its values in the file."""
 
-    file: Annotated[Name, "Beside the record."]
-    kind: Annotated[str, "Which directions."]
-    samples: Annotated[Count, "Images."]
-    batch_norm: Annotated[str, "What batch normalisation normalised by."]
-    seed: Annotated[Count, "Of the directions."]
-    points: Annotated[Count, "Values on each axis."]
-    extent: Annotated[float, "The axes run from -extent to extent."]
-    loss: Annotated[float | None, "At the weights; null where it is not finite.", unit("nats")]
-    highest_loss: Annotated[float, "The highest finite one."]
-    overflowed: Annotated[Count, "Points whose loss is infinite."]
+    file: Annotated[Name, "File beside the record with the values."]
+    kind: Annotated[str, "Which directions the axes have."]
+    samples: Annotated[Count, "Number of images."]
+    batch_norm: Annotated[str, "Statistics that batch normalisation used."]
+    seed: Annotated[Count, "Seed of the directions."]
+    points: Annotated[Count, "Number of points on each axis."]
+    extent: Annotated[float, "The axes run from minus this to this."]
+    loss: Annotated[
+        float | None, "Loss at the weights themselves; null where it is not finite.", unit("nats")
+    ]
+    highest_loss: Annotated[float, "The highest finite loss."]
+    overflowed: Annotated[Count, "Number of points whose loss is infinite."]
     step_lengths: Annotated[list[float], "Length of a unit step on each axis."]
-    eigenvalues: Annotated[list[float] | None, "Of the axes, where these are eigenvectors."]
-    converged: Annotated[bool | None, "Whether these are; null for other axes."]
-    forward_passes: Annotated[Count | Amount, "Over all images."]
-    gradients: Annotated[Count | Amount, "Over all images."]
-    gradient_equivalents: Annotated[Count | Amount, "Both, a forward pass counting a third."]
+    eigenvalues: Annotated[
+        list[float] | None, "Eigenvalues of the axes, where the axes are eigenvectors; else null."
+    ]
+    converged: Annotated[bool | None, "Whether these eigenvalues converged; null for other axes."]
+    forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
+    gradients: Annotated[Count | Amount, "Gradients over all images."]
+    gradient_equivalents: Annotated[
+        Count | Amount, "Both together, a forward pass counted as a third."
+    ]
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
 class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     """The loss on the segment from these weights to another run's."""
 
-    file: Annotated[Name, "Beside the record."]
-    with_: Annotated[str, "The other run's name."]
-    points: Annotated[Count, "Values on the segment."]
-    samples: Annotated[Count, "Images."]
+    file: Annotated[Name, "File beside the record with the values."]
+    with_: Annotated[str, "Name of the other run."]
+    points: Annotated[Count, "Number of points on the line."]
+    samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, '"recalibrate" where there are running statistics, else "none".']
-    distance: Annotated[Amount, "L2, over all trainable weights."]
-    barrier: Annotated[float | None, "Highest rise of the loss above the line between its ends."]
-    loss: Annotated[list[float | None], "At both ends, statistics measured anew.", unit("nats")]
-    kept_loss: Annotated[list[float | None], "At both ends, statistics interpolated."]
-    forward_passes: Annotated[Count | Amount, "Over all images."]
-    gradients: Annotated[Count | Amount, "Over all images."]
-    gradient_equivalents: Annotated[Count | Amount, "Both, a forward pass counting a third."]
+    distance: Annotated[Amount, "L2 distance over all trainable weights."]
+    barrier: Annotated[
+        float | None, "Highest rise of the loss above the straight line between its two ends."
+    ]
+    loss: Annotated[
+        list[float | None], "Loss at both ends, with statistics measured anew.", unit("nats")
+    ]
+    kept_loss: Annotated[list[float | None], "Loss at both ends, with interpolated statistics."]
+    forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
+    gradients: Annotated[Count | Amount, "Gradients over all images."]
+    gradient_equivalents: Annotated[
+        Count | Amount, "Both together, a forward pass counted as a third."
+    ]
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
 class Landscape(Section, frozen=True, kw_only=True):
     """Pictures of the loss around the weights."""
 
-    line: Annotated[Picture | UnsetType, "Along a filter-normalised random direction."] = UNSET
-    plane: Annotated[Picture | UnsetType, "On a plane of two of them."] = UNSET
-    eigenvectors: Annotated[Picture | UnsetType, "On the plane of the top two eigenvectors."] = (
-        UNSET
-    )
-    interpolations: Annotated[dict[str, Way] | UnsetType, "Ways to other runs, by their id."] = (
-        UNSET
-    )
+    line: Annotated[Picture | UnsetType, "Loss along a filter-normalised random direction."] = UNSET
+    plane: Annotated[Picture | UnsetType, "Loss on a plane of two such directions."] = UNSET
+    eigenvectors: Annotated[
+        Picture | UnsetType, "Loss on the plane of the top two eigenvectors."
+    ] = UNSET
+    interpolations: Annotated[
+        dict[str, Way] | UnsetType, "Loss on the lines to other runs, by their id."
+    ] = UNSET
 
 
 class Hessian(Section, frozen=True, kw_only=True):
     """Curvature of the mean loss over some training images at the tested weights."""
 
     definition: Annotated[
-        str, 'What the median, mean and std are of; "none" where batches were left out.'
+        str,
+        'What median, mean and std are taken of; "none" where batches were left out.',
     ]
-    samples: Annotated[Count, "Training images used."]
-    batches: Annotated[Count, "Batches they were cut into."]
-    batch_sizes: Annotated[list[int], "Sizes that occur among them."]
-    parameters: Annotated[Count, "Trainable weights: the side of the Hessian."]
-    batch_norm: Annotated[str, "What batch normalisation normalised by."]
+    samples: Annotated[Count, "Number of training images that it was measured on."]
+    batches: Annotated[Count, "Number of batches that they were cut into."]
+    batch_sizes: Annotated[list[int], "Sizes of these batches, each named once."]
+    parameters: Annotated[Count, "Number of trainable weights; the Hessian has as many rows."]
+    batch_norm: Annotated[str, "Statistics that batch normalisation used."]
     hvp: Annotated[str, 'How products with the Hessian were made: "reverse".']
     derivative_error: Annotated[
         Amount | UnsetType | None,
-        "How far a product was off a difference of gradients at most, beside its part in one "
-        "tensor, in float64; null where that was not settled.",
+        "Largest difference between a product and a difference of gradients, relative to "
+        "its part in one tensor, in float64; null where that could not be settled.",
     ] = UNSET
     product_error: Annotated[
         Amount | UnsetType,
-        "How far rounding took a product, beside its length, measured on eight images: part of "
-        "what decides whether a value is certified. Missing in older records.",
+        "Error of a product by rounding, relative to its length, measured on eight images; "
+        "it is part of what decides whether a value is certified. Missing in older records.",
     ] = UNSET
-    l2: Annotated[Amount, "Weight of the penalty on the loss; 0 for none."]
+    l2: Annotated[Amount, "Coefficient of the L2 penalty on the loss; 0 for none."]
     dtype: Annotated[str, "Arithmetic of the network; logits and loss are in float64."]
-    seed: Annotated[Count, "Of start vectors, probes and noise."]
+    seed: Annotated[Count, "Seed of start vectors, probes and noise."]
     matvecs: Annotated[Count, "Products with the Hessian over all samples."]
     top: Annotated[Top, "Extreme eigenvalues."]
     trace: Annotated[Trace, "The trace."]
-    loss: Annotated[float, "Mean over the samples, in nats.", unit("nats")]
+    loss: Annotated[float, "Mean loss over these images.", unit("nats")]
     gradient_norm: Annotated[Amount, "L2 length of its gradient."]
     gradient_top_cosine: Annotated[
         float | None,
-        "|cos| of the angle between the gradient and the top eigenvector; null where the basis "
-        "was not kept.",
+        "|cos| of the angle between the gradient and the top eigenvector; null where no "
+        "eigenvector was kept.",
     ]
     batch_matvecs: Annotated[Count | UnsetType, "Products with a single batch's Hessian."] = UNSET
-    median: Annotated[float | UnsetType, "Over batches."] = UNSET
-    mean: Annotated[float | UnsetType, "Over batches."] = UNSET
+    median: Annotated[float | UnsetType, "Median over batches."] = UNSET
+    mean: Annotated[float | UnsetType, "Mean over batches."] = UNSET
     std: Annotated[
         Amount | UnsetType | None,
         "Sample standard deviation over batches (n - 1); null for a single value.",
     ] = UNSET
-    min: Annotated[float | UnsetType, "Over batches."] = UNSET
-    max: Annotated[float | UnsetType, "Over batches."] = UNSET
+    min: Annotated[float | UnsetType, "Smallest value over batches."] = UNSET
+    max: Annotated[float | UnsetType, "Largest value over batches."] = UNSET
     fraction_negative: Annotated[Fraction | UnsetType, "Share of the values that are negative."] = (
         UNSET
     )
-    batch_spectrum: Annotated[BatchSpectrum | UnsetType, "The values themselves."] = UNSET
+    batch_spectrum: Annotated[
+        BatchSpectrum | UnsetType, "The values of the batches themselves."
+    ] = UNSET
     perturbations: Annotated[
-        Count | UnsetType, "Measurements of each batch under weight noise, where there are any."
+        Count | UnsetType, "How often each batch was measured under weight noise, if it was."
     ] = UNSET
-    sigma: Annotated[Amount | UnsetType, "That noise, beside the norm of each filter."] = UNSET
+    sigma: Annotated[
+        Amount | UnsetType, "Size of that noise, relative to the norm of each filter."
+    ] = UNSET
     adaptive: Annotated[
-        Extremes | UnsetType, "Of the Hessian with respect to relative changes of the weights."
+        Extremes | UnsetType,
+        "Eigenvalues and trace with respect to relative changes of the weights.",
     ] = UNSET
-    layers: Annotated[dict[str, Layer] | UnsetType, "Of each layer's diagonal block, by name."] = (
-        UNSET
-    )
-    seconds: Annotated[
-        Amount, "Time it took, that of interrupted sessions included.", unit("seconds")
-    ]
+    layers: Annotated[
+        dict[str, Layer] | UnsetType,
+        "Eigenvalues and trace of each layer's diagonal block, by its name.",
+    ] = UNSET
+    seconds: Annotated[Amount, "Duration, with that of interrupted sessions.", unit("seconds")]
     notes: Annotated[
-        list[str], "What a budget or a subset of the images did to the errors, in sentences."
+        list[str], "Sentences on what a limit or a subset of the images did to the errors."
     ]
-    available_samples: Annotated[Count, "Training images there are."]
-    settings: Annotated[dict[str, bool | int | float | str | None], "What was asked."]
+    available_samples: Annotated[Count, "Number of training images that there are."]
+    settings: Annotated[
+        dict[str, bool | int | float | str | None], "The settings of the measurement."
+    ]
     density: Annotated[Density | UnsetType, "Distribution of all eigenvalues."] = UNSET
     sharpness: Annotated[Rises | UnsetType, "Rises of the loss."] = UNSET
     landscape: Annotated[Landscape | UnsetType, "Pictures of the loss."] = UNSET

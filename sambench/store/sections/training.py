@@ -13,51 +13,51 @@ class Engine(Section, frozen=True, kw_only=True):
     """How the steps were executed, which changes their rounding and nothing else."""
 
     captured: Annotated[bool, "Whether whole steps were replayed as CUDA graphs."]
-    captured_reason: Annotated[str, "Why, or why not."]
+    captured_reason: Annotated[str, "Why steps were captured or not."]
     compiled: Annotated[bool, "Whether the network went through torch.compile."]
-    compiled_reason: Annotated[str, "Why, or why not."]
-    channels_last: Annotated[bool, "Whether the network's tensors lay channels last."]
+    compiled_reason: Annotated[str, "Why the network was compiled or not."]
+    channels_last: Annotated[bool, "Whether the network's tensors were stored channels last."]
     fused: Annotated[bool, "Whether the base optimizer was torch's fused one."]
     images: Annotated[str, '"resident" on the device, or "read" batch by batch.']
 
 
 class Session(Section, frozen=True, kw_only=True):
-    """What of the surroundings sets how sums are rounded, in an earlier session of a run."""
+    """What decides how sums are rounded, in an earlier session of a run."""
 
-    device: Annotated[str, 'As torch names it, "cpu" or "cuda:0".']
-    gpu: Annotated[str | None, "Its name; null on a CPU."]
-    cpu: Annotated[str, "Its name."]
-    threads: Annotated[Count, "That torch used within an operation."]
-    torch: Annotated[str | None, "Version."]
+    device: Annotated[str, 'The device as torch names it: "cpu" or "cuda:0".']
+    gpu: Annotated[str | None, "Name of the GPU; null on a CPU."]
+    cpu: Annotated[str, "Name of the CPU."]
+    threads: Annotated[Count, "Number of threads that torch used within an operation."]
+    torch: Annotated[str | None, "Version of torch."]
 
 
 class Environment(Session, frozen=True, kw_only=True):
     """Where and with what a run was done."""
 
     sambench: Annotated[str, "Version of this package."]
-    python: Annotated[str, "Version."]
-    torchvision: Annotated[str | None, "Version."]
-    timm: Annotated[str | None, "Version; null where it is not installed."]
-    numpy: Annotated[str | None, "Version."]
+    python: Annotated[str, "Version of Python."]
+    torchvision: Annotated[str | None, "Version of torchvision."]
+    timm: Annotated[str | None, "Version of timm; null where it is not installed."]
+    numpy: Annotated[str | None, "Version of numpy."]
     cuda: Annotated[str | None, "Version of CUDA; null on a CPU."]
     runs_on_device: Annotated[
         Count | UnsetType,
-        "Runs of the launch that were on the device when this one began, itself among them; "
-        "where not told, nobody counted.",
+        "Number of runs of the launch on the device when this one began, itself included; "
+        "missing where they were not counted.",
     ] = UNSET
     platform: Annotated[str, "Operating system and machine."]
     git: Annotated[
         str | None,
         'Commit of the checkout, with "+changes" where files differed; null outside of one.',
     ]
-    command: Annotated[str, "The command line, without the path of the program."]
-    deterministic: Annotated[str, '"bitwise", or how far the device allows.']
+    command: Annotated[str, "The command line, with `sambench` in place of the program's path."]
+    deterministic: Annotated[str, '"bitwise", or how far the device allows it.']
     plugins: Annotated[
         dict[str, str] | UnsetType,
-        "Files of one's own that bring the optimizer or the model: name to sha256.",
+        "Plug-in files that the optimizer or the model came from: sha256 by name.",
     ] = UNSET
     engine: Annotated[
-        Engine | UnsetType, "How the steps were executed; of runs that came to their end."
+        Engine | UnsetType, "How the steps were executed; only in runs that came to their end."
     ] = UNSET
     resumed_from: Annotated[
         list[Session] | UnsetType,
@@ -68,15 +68,19 @@ class Environment(Session, frozen=True, kw_only=True):
 class Pixels(Section, frozen=True, kw_only=True):
     """How an image file became the network's input."""
 
-    channels: Annotated[Count, "Of the prepared images: 1 where all are grey."]
+    channels: Annotated[Count, "Channels of the prepared images: 1 where all are grey, else 3."]
     fit: Annotated[str, 'How an image became a square: "squash", "letterbox" or "crop".']
     depth: Annotated[
         Count,
-        "Bits of grey by which 16-bit files were scaled, asked for or found; 0 where none is deep, "
-        "and in sets prepared before the bits found were kept.",
+        "Bits by which 16-bit grey files were scaled, given or found; 0 where no file is "
+        "deep, and in sets prepared before the found bits were stored.",
     ]
-    mean: Annotated[list[float], "Subtracted from pixels in [0, 1]; one, or one a channel."]
-    std: Annotated[list[float], "Divided by after that; likewise."]
+    mean: Annotated[
+        list[float], "Subtracted from pixels in [0, 1]; one number, or one for each channel."
+    ]
+    std: Annotated[
+        list[float], "What these are then divided by; one number, or one for each channel."
+    ]
 
 
 class Data(Section, frozen=True, kw_only=True):
@@ -86,15 +90,18 @@ class Data(Section, frozen=True, kw_only=True):
         str,
         "sha256 over the prepared dataset: pixels, labels and the order of their classes, groups.",
     ]
-    classes: Annotated[list[str], "Names, in the order of the labels."]
-    train: Annotated[Count, "Images trained on."]
-    validation: Annotated[Count, "Images held out to select or stop by."]
-    test: Annotated[Count, "Images tested on."]
+    classes: Annotated[list[str], "Names of the classes, in the order of the labels."]
+    train: Annotated[Count, "Number of training images."]
+    validation: Annotated[Count, "Number of validation images."]
+    test: Annotated[Count, "Number of test images."]
     split_sha256: Annotated[str, "Checksum of the stored split."]
-    wrong_labels: Annotated[Count, "Training images with a wrong label on purpose (`label_noise`)."]
+    wrong_labels: Annotated[
+        Count,
+        "Number of training images that were given a wrong label on purpose (`label_noise`).",
+    ]
     leaked: Annotated[
         Count | UnsetType,
-        "Test images that share a patient or a copy with training; not in older records.",
+        "Number of test images that share a patient or a copy with training; not in older records.",
     ] = UNSET
     set_apart: Annotated[
         Count | UnsetType,
@@ -106,11 +113,17 @@ class Data(Section, frozen=True, kw_only=True):
 
 
 class Start(Section, frozen=True, kw_only=True):
-    """What of a file of weights a run started from; its sha256 is `config.weights`."""
+    """Tensors of the file of weights that a run started from; its sha256 is `config.weights`."""
 
-    tensors: Annotated[Count, "Of the network, counters of batch normalisation left out."]
-    new: Annotated[list[str], "Those that kept their random values: the last layer."]
-    unused: Annotated[list[str], "Tensors of the file that the network has no place for."]
+    tensors: Annotated[
+        Count,
+        "Number of tensors of the network, without counters of batch normalisation.",
+    ]
+    new: Annotated[
+        list[str],
+        "Names of the tensors that kept their random values: those of the last layer.",
+    ]
+    unused: Annotated[list[str], "Names of tensors of the file for which the network has no place."]
 
 
 class Fit(Section, frozen=True, kw_only=True):
@@ -123,20 +136,23 @@ class Fit(Section, frozen=True, kw_only=True):
 class Test(Fit, frozen=True, kw_only=True):
     """How the tested weights do on the test images, which are read once.
 
-    For two classes sensitivity, specificity, F1 and AUROC are those of class 1; for more they are
-    means over classes, each against the rest.
+    For two classes sensitivity, specificity, F1 and AUROC take the second of `data.classes` as
+    positive (malignant of benign and malignant); for more classes they are means over the classes,
+    each against the rest.
     """
 
-    n: Annotated[Count, "Test images."]
-    balanced_accuracy: Annotated[Fraction, "Mean over classes of the recall."]
+    n: Annotated[Count, "Number of test images."]
+    balanced_accuracy: Annotated[Fraction, "Mean recall over the classes."]
     auroc: Annotated[
         Fraction | None, "Area under the ROC curve; null where only one class is present."
     ]
     sensitivity: Annotated[
-        Fraction | None, "True positives among the positive; null where there are none."
+        Fraction | None,
+        "Share of the positive images classified as positive; null where there are none.",
     ]
     specificity: Annotated[
-        Fraction | None, "True negatives among the negative; null where there are none."
+        Fraction | None,
+        "Share of the negative images classified as negative; null where there are none.",
     ]
     f1: Annotated[
         Fraction | None, "Harmonic mean of precision and sensitivity; null where undefined."
@@ -144,7 +160,10 @@ class Test(Fit, frozen=True, kw_only=True):
     ece: Annotated[Fraction, "Expected calibration error, 15 bins of equal width."]
     brier: Annotated[Amount, "Brier score, summed over classes: 0 to 2."]
     majority_accuracy: Annotated[Fraction, "Accuracy of always naming the most frequent class."]
-    collapsed: Annotated[bool, "Every image was given the same class although several are present."]
+    collapsed: Annotated[
+        bool,
+        "Whether every image was given the same class although several are present.",
+    ]
     robust: Annotated[
         dict[str, str | float | list[int | float]] | UnsetType,
         "Accuracy under disturbances, where `shifts` asks for it: the family (`shifts`), the "
@@ -153,18 +172,20 @@ class Test(Fit, frozen=True, kw_only=True):
 
 
 class Final(Section, frozen=True, kw_only=True):
-    """What became of the weights that were tested."""
+    """How training ended, and the metrics of the tested weights."""
 
-    epochs: Annotated[Count, "Epochs trained."]
-    stopped_by: Annotated[str, 'The stop rule that ended it, or "epochs" for the cap.']
+    epochs: Annotated[Count, "Number of epochs trained."]
+    stopped_by: Annotated[
+        str, 'The stop rule that ended training, or "epochs" after the last epoch.'
+    ]
     target_met: Annotated[
         bool | None, "Whether the rule's target was reached; null for rules without one."
     ]
-    selection: Annotated[str, "Which weights were tested."]
-    selected_epoch: Annotated[Count, "Theirs, counted from 1."]
-    train: Annotated[Fit, "On the training images, without augmentation."]
-    validation: Annotated[Fit | None, "On the validation part; null without one."]
-    test: Annotated[Test, "On the test part."]
+    selection: Annotated[str, "Which weights were tested: last, or best-validation."]
+    selected_epoch: Annotated[Count, "Epoch of the tested weights, counted from 1."]
+    train: Annotated[Fit, "Fit to the training images, without augmentation."]
+    validation: Annotated[Fit | None, "Fit to the validation images; null without them."]
+    test: Annotated[Test, "Metrics on the test images."]
     generalization_gap: Annotated[float, "Training accuracy less test accuracy."]
 
 
@@ -173,49 +194,61 @@ class Cost(Section, frozen=True, kw_only=True):
 
     train_seconds: Annotated[
         Amount,
-        "Training steps alone, the device synchronised, the warm-up pass left out.",
+        "Duration of the training steps alone, with the device synchronised and without the"
+        " warm-up pass.",
         unit("seconds"),
     ]
-    evaluation_seconds: Annotated[Amount, "Evaluation while and after training.", unit("seconds")]
-    overhead_seconds: Annotated[Amount, "Loading, warm-up, saving.", unit("seconds")]
-    steps: Annotated[Count, "Updates of the weights."]
+    evaluation_seconds: Annotated[
+        Amount, "Duration of evaluation during and after training.", unit("seconds")
+    ]
+    overhead_seconds: Annotated[Amount, "Duration of loading, warm-up and saving.", unit("seconds")]
+    steps: Annotated[Count, "Number of updates of the weights."]
     gradient_evaluations: Annotated[
         Count | Amount,
-        "Forward and backward passes over one mini-batch; a forward pass alone counts a third.",
+        "Number of forward and backward passes over one mini-batch; a forward pass alone "
+        "counts as a third.",
         unit("passes"),
     ]
     images_per_second: Annotated[
-        Amount | None, "Images trained on, each once a step, by the training seconds."
+        Amount | None,
+        "Images trained on (each once in a step) divided by the training seconds.",
     ]
     peak_memory_bytes: Annotated[
-        Count, "Allocated on a GPU; resident for the whole process on a CPU.", unit("bytes")
+        Count,
+        "On a GPU the most memory allocated, on a CPU the most that the process held.",
+        unit("bytes"),
     ]
-    energy_joules: Annotated[Amount | None, "Null where it was not measured.", unit("joules")]
+    energy_joules: Annotated[
+        Amount | None, "Energy used; null where it was not measured.", unit("joules")
+    ]
 
 
 class Rounding(Section, frozen=True, kw_only=True):
-    """What the arithmetic's rounding of the weights leaves of a perturbation e: d.
+    """What is left of a perturbation e once the weights are rounded: d.
 
     Over the tensors of two or more dimensions, in one step.
     """
 
-    precision: Annotated[str, '"tf32" or "bf16".']
+    precision: Annotated[str, 'The precision: "tf32" or "bf16".']
     changed: Annotated[Fraction, "Share of the weights that d changes."]
-    cosine: Annotated[float, "Of d and e; 1 where nothing is lost."]
-    norm_ratio: Annotated[Amount, "Length of d by that of e."]
+    cosine: Annotated[float, "Cosine of the angle between d and e; 1 where nothing is lost."]
+    norm_ratio: Annotated[Amount, "Length of d divided by that of e."]
 
 
 class Perturbation(Section, frozen=True, kw_only=True):
-    """What the last observed step learned of its perturbation e, on its mini-batch."""
+    """What the last observed step measured of its perturbation e, on its mini-batch."""
 
-    epsilon_norm: Annotated[Amount, "|e|, L2 over all trainable tensors."]
+    epsilon_norm: Annotated[Amount, "Length of e, L2 over all trainable tensors."]
     one_dimensional_share: Annotated[
-        Fraction, "Share of |e|² on tensors of one dimension: biases, norm layers."
+        Fraction,
+        "Share of |e|² in tensors of one dimension: biases and normalisation layers.",
     ]
-    gradient_cosine: Annotated[float, "Of the gradients at w and at w + e."]
-    gradient_norm_ratio: Annotated[Amount, "Length of the gradient at w + e by that at w."]
+    gradient_cosine: Annotated[
+        float, "Cosine of the angle between the gradients at w and at w + e."
+    ]
+    gradient_norm_ratio: Annotated[Amount, "Length of the gradient at w + e divided by that at w."]
     sharpness: Annotated[float, "L(w + e) - L(w)."]
     rounding: Annotated[
         Rounding | UnsetType,
-        "What the precision left of e; of runs whose precision rounds the weights.",
+        "What the precision left of e; only in runs whose precision rounds the weights.",
     ] = UNSET
