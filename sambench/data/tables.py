@@ -44,14 +44,14 @@ class Table:
         spelled = {_plain(column): column for column in self.columns}
         return next((spelled[_plain(name)] for name in names if _plain(name) in spelled), None)
 
-    def need(self, *names: str) -> str:
+    def need(self, *names: str, remedy: str = "name the column so in its first row") -> str:
         """Return a column by any of its names; a `DataError` says which come nearest."""
         found = self.find(*names)
         if found is None:
             existing = ", ".join(repr(column) for column in self.columns) or "none"
             raise DataError(
                 f"no column {names[0]!r} in {self.place}, which has {existing}"
-                f"{did_you_mean(names[0], self.columns)}; name the column so in its first row"
+                f"{did_you_mean(names[0], self.columns)}; {remedy}"
             )
         return found
 

@@ -151,7 +151,7 @@ def test_a_missing_column(listed, refused):
     table = listed("photo,label\na/1.png,sick\n")
     assert refused("folder", None, table) == (
         f"no column 'file' in {table}, which has 'photo', 'label'; "
-        "name the column so in its first row"
+        "name the column so in its first row, or add `--set file_column=ITS-NAME`"
     )
 
 

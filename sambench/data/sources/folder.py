@@ -191,7 +191,8 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
     for what, usual in COLUMNS.items():
         free = [name for name in usual.split() if table.find(name) not in columns.values()]
         if what in ("file", "label"):
-            columns[what] = columns.get(what) or table.need(*free)
+            remedy = f"name the column so in its first row, or add `--set {what}_column=ITS-NAME`"
+            columns[what] = columns.get(what) or table.need(*free, remedy=remedy)
         elif what not in columns and (found := table.find(*free)):
             columns[what] = found
     return columns
