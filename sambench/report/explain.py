@@ -94,9 +94,11 @@ def find_source(query: str, among: Sequence[Source]) -> Source:
     }
     names = [*short, *readable, *(one.name for one in among)]
     example = next(iter(short), "sam/accuracy")
+    known = any(one.name.startswith("claim/") for one in among)
+    claims = "; claims need --published" if query.startswith("claim/") and not known else ""
     raise UserError(
         f"no cell {query!r}{did_you_mean(query, names)}; cells are named optimizer/metric, as "
-        f"{example!r}"
+        f"{example!r}{claims}"
     )
 
 

@@ -440,7 +440,7 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
         "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or 'prashant268'?; "
-        "`sambench list datasets` shows all"
+        "`sambench list datasets` shows those to prepare"
     )
 
 

@@ -48,7 +48,9 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
         return Tally(elsewhere=number)
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
-        raise LaunchError("there is no Slurm here (no sbatch); use another --launcher")
+        raise LaunchError(
+            "there is no Slurm here (no sbatch); submit on a login node, or use --launcher local"
+        )
     queued = _queued(manifest.results, manifest.configs, watcher.say)
     jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
