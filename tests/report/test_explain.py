@@ -99,10 +99,8 @@ def test_what_is_not_there(sources: tuple[Source, ...]) -> None:
         find_source("samm/accuracy", sources)
     with pytest.raises(UserError, match="3 cells are 'sam/accuracy'; name one: "):
         find_source("sam/accuracy", sources)
-    with pytest.raises(UserError, match=r"as 'adam/accuracy'$"):
-        find_source("claim/none", sources)
     without = [one for one in sources if not one.name.startswith("claim/")]
-    with pytest.raises(UserError, match="; claims need --published$"):
+    with pytest.raises(UserError, match=r"; claims need --published$"):
         find_source("claim/sam-beats-adam", without)
 
 
