@@ -138,8 +138,9 @@ def weights_of(record: RunRecord, store: Store) -> Path:
     """Return the file of a completed run's weights; a CurvatureError if it has none."""
     weights = store.weights(record.config)
     if record.status != COMPLETED or not weights.exists():
-        said = f"run {record.name} is {record.status} and has no weights; complete it first"
-        raise CurvatureError(said)
+        gone = f"put {weights} back, or move its folder away and do the run again"
+        remedy = gone if record.status == COMPLETED else "complete it first"
+        raise CurvatureError(f"run {record.name} is {record.status} and has no weights; {remedy}")
     return weights
 
 

@@ -175,6 +175,9 @@ def test_another_model_is_refused(paths: Paths) -> None:
     Store(paths.results).save(unfinished)
     with pytest.raises(CurvatureError, match="has no weights; complete it first"):
         study_curvature(record, Studies(), paths, other=unfinished)
+    Store(paths.results).weights(record.config).unlink()
+    with pytest.raises(CurvatureError, match=r"put \S+\.safetensors back, or move its folder away"):
+        study_curvature(record, Studies(), paths)
 
 
 def test_sections_are_joined() -> None:
