@@ -9,21 +9,36 @@ from docs.generator.json_schema import record_schema
 from docs.generator.markdown import Page
 
 INDEX = """
-These pages are made from the package by `make docs`; a test holds them to it. The project's
-[README](../README.md) says what sambench is for and how to begin.
+The project's [README](../README.md) says what sambench is for and how to install it.
+
+To begin:
+
+- [Your first study](first-study.md): from a folder of images to a statement, step by step.
+- [Reading a report](reading-a-report.md): what its words and numbers mean.
+- [Questions and problems](questions.md): which optimizer to take, how long it takes, what to do
+  when something goes wrong, how to cite and repeat a study.
+- [Glossary](glossary.md).
+
+To do more:
+
+- [Suites](suites.md): the YAML of a study, and the suites that come with the package.
+- [Using what was trained](using-a-run.md): predictions of a run, its files, ONNX.
+- [Clusters](clusters.md): Slurm, Ray, several machines.
+- [Coming from another library](coming-from-another-library.md): the same optimizers in your own
+  training script.
+
+To look up:
 
 - [Optimizers](optimizers/README.md): every method's equation, reference, cost, hyperparameters and
   what its tests hold it to; the contract that all keep.
 - [Curvature](curvature.md): what the eigenvalues, the trace and the median, mean and SD over
   batches are, how far each can be trusted, and every setting of a measurement.
 - [Settings of a run](settings.md): what `--set` and a suite can change.
-- [Suites](suites.md): the YAML of a study, and the suites that come with the package.
 - [Records](record.md): every field of `run.json`, also as a [JSON Schema](record.schema.json).
+- [The design of the package](design.md).
 
-Written by hand: [How to read a report](reading-a-report.md), [Clusters](clusters.md),
-[using what was trained](using-a-run.md),
-[coming from another library](coming-from-another-library.md), and
-[the design of the package](design.md).
+The pages on optimizers, curvature, settings, suites and records are made from the package by `make
+docs`; a test holds them to it.
 """
 
 
