@@ -63,6 +63,15 @@ def test_what_is_passed_over_is_named(plant, case):
     assert told(root) == wanted
 
 
+def test_another_file_of_the_name_of_a_table_told_nothing(plant):
+    root = plant(*CLASSES)
+    for file, label in (("labels.csv", "q"), ("old/labels.csv", "r")):
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text(f"file,label\nbenign/1,p\nbenign/2,{label}\n")
+    _, account = assemble(FOLDER, request(root, root / "labels.csv"))
+    assert (account.tables, account.passed[".csv"]) == (("labels.csv",), ["old/labels.csv"])
+
+
 def test_an_empty_class_is_named(plant):
     root = plant(*CLASSES)
     (root / "normal").mkdir()

@@ -237,11 +237,10 @@ def _with_labels(
     known = {*names, *map(same_name, classes)}
     written = Counter(str(row["label"]) for row in table.rows.values())
     for separator in "|;,":
-        several = [label for label in written if separator in label]
-        parts = {label: {part.strip() for part in label.split(separator)} for label in several}
-        alone = [label for label in several if parts[label] & written.keys()]
+        several = {label: label.split(separator) for label in written if separator in label}
+        alone = [one for one, parts in several.items() if {*map(str.strip, parts)} & written.keys()]
         if alone or (separator == "|" and len(several) > 1):
-            first = (alone or several)[0]
+            first = next(iter(alone or several))
             raise DataError(
                 f"labels in {table.path} of several classes at once, as {first!r} in "
                 f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
