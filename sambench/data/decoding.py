@@ -181,12 +181,13 @@ def _square(image: Image.Image, size: int, recipe: Recipe) -> NDArray[np.uint8]:
         deep: NDArray[np.float32] = np.asarray(_resized(whole, size, recipe.fit))
         return np.rint(deep).astype(np.uint8)[..., np.newaxis]
     if image.mode in ("1", "L", "LA", "La"):
-        return _array(_resized(image.convert("L"), size, recipe.fit))
+        return np.asarray(_resized(image.convert("L"), size, recipe.fit))[..., np.newaxis]
     if "transparency" in image.info:
         image = image.convert("RGBA")  # else Pillow warns of a palette with transparency
     image = _resized(image.convert("RGB"), size, recipe.fit)
     red, green, blue = image.split()
-    return _array(red if red.tobytes() == green.tobytes() == blue.tobytes() else image)
+    grey = red.tobytes() == green.tobytes() == blue.tobytes()
+    return np.asarray(red)[..., np.newaxis] if grey else np.asarray(image)
 
 
 def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
@@ -194,11 +195,6 @@ def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
     if fit == "letterbox":
         return ImageOps.pad(image, shape, bilinear)
     return ImageOps.fit(image, shape, bilinear) if fit == "crop" else image.resize(shape, bilinear)
-
-
-def _array(image: Image.Image) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = np.asarray(image)
-    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def is_dicom(path: Path) -> bool:

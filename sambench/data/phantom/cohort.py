@@ -43,7 +43,7 @@ from sambench.data.family import Family
 from sambench.data.folders import natural
 from sambench.data.phantom.breast import draw_lesion, draw_tissue
 from sambench.data.phantom.ultrasound import Pixels, Scanner, b_mode
-from sambench.data.source import Listing, Request, Sample
+from sambench.data.source import Listing, Progress, Request, Sample
 from sambench.errors import ConfigError
 
 GENERATOR = 1  # version of the simulation; raise it with every change to a pixel or a fact
@@ -117,7 +117,8 @@ def scan(phantom: Family, request: Request) -> Listing:
     if request.names_files:
         remedy = "leave out the workbook and the folder"
         raise ConfigError(f"dataset {phantom.name!r} makes its own images; {remedy}")
-    images, seed, tested = (int(request.options[n]) for n in ("images", "seed", "test_images"))
+    whole = ("images", "seed", "pixels", "test_images")
+    images, seed, pixels, tested = (int(request.options[name]) for name in whole)
     if tested > images - 10:
         raise ConfigError(
             f"test_images={tested} leaves fewer than 10 of images={images} to train on; "
@@ -125,7 +126,9 @@ def scan(phantom: Family, request: Request) -> Listing:
         )
     duplicates, label_noise = (float(request.options[n]) for n in ("duplicates", "label_noise"))
     pictures = plan(images, seed, duplicates, label_noise, tested)
-    folder = _make(request, pictures)
+    key = repr((GENERATOR, images, seed, pixels, duplicates, label_noise)).encode()
+    folder = request.raw / f"phantom-{hashlib.sha256(key).hexdigest()[:10]}"
+    _make(pictures, folder, seed, pixels, request.progress)
     samples = tuple(
         Sample(
             id=picture.id,
@@ -144,12 +147,10 @@ def scan(phantom: Family, request: Request) -> Listing:
     return Listing(root=folder, layout=phantom.layout, classes=phantom.classes, samples=samples)
 
 
-def _make(request: Request, pictures: Sequence[Picture]) -> Path:
-    """Write the images that are missing; return their folder."""
-    seed, pixels = (int(request.options[name]) for name in ("seed", "pixels"))
-    shares = (float(request.options[name]) for name in ("duplicates", "label_noise"))
-    what = (GENERATOR, len(pictures), seed, pixels, *shares)
-    folder = request.raw / f"phantom-{hashlib.sha256(repr(what).encode()).hexdigest()[:10]}"
+def _make(
+    pictures: Sequence[Picture], folder: Path, seed: int, pixels: int, progress: Progress
+) -> None:
+    """Write the images that are missing."""
     absent = [picture for picture in pictures if not (folder / picture.file).is_file()]
 
     def write(picture: Picture) -> None:
@@ -160,10 +161,9 @@ def _make(request: Request, pictures: Sequence[Picture]) -> Path:
         written = as_completed([pool.submit(write, picture) for picture in absent])
         for done, future in enumerate(written, start=len(pictures) - len(absent) + 1):
             future.result()
-            request.progress(done, len(pictures), "simulated images")
+            progress(done, len(pictures), "simulated images")
     finally:
         pool.shutdown(cancel_futures=True)
-    return folder
 
 
 def plan(
@@ -176,9 +176,9 @@ def plan(
     the `tested` images is set aside, to within one.
     """
     generator = np.random.default_rng([seed, 0])
-    centre, malignant = _strata(images)
+    stratum = _strata(images)
+    centre, malignant = stratum // 2, stratum % 2 == 1
     score = np.where(malignant, SEPARATION, -SEPARATION) + generator.standard_normal(images)
-    stratum = 2 * centre + malignant
     original = _originals(stratum, duplicates, generator)
     copies = np.flatnonzero(original >= 0)
     score[copies] = score[original[copies]]
@@ -224,13 +224,12 @@ def render(picture: Picture, seed: int, pixels: int) -> Pixels:
     return np.asarray(np.clip(changed.round(), 0, 255), dtype=np.uint8)
 
 
-def _strata(images: int) -> tuple[Indices, Flags]:
-    """Return the centre (position in `CENTRES`) and the class of each image, in blocks."""
+def _strata(images: int) -> Indices:
+    """Return the stratum of each image, in blocks: twice the centre, and 1 if it is malignant."""
     first, second = CENTRES.values()
     size = round(images * first.share)
     benign, other = round(size * first.benign), round((images - size) * second.benign)
-    stratum = np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
-    return stratum // 2, stratum % 2 == 1
+    return np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
 
 
 def _deal(

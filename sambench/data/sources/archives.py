@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch, unpack
 from sambench.data.family import Family, family_of, rows
-from sambench.data.source import Listing, Request, Sample, sources
+from sambench.data.source import PARTS, Listing, Request, Sample, sources
 from sambench.data.sources.class_folders import list_classes
 from sambench.errors import DataError
 from sambench.files.checksums import sha256_of
@@ -30,7 +30,7 @@ from sambench.files.checksums import sha256_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PARTS = {"train": "train", "val": "validation", "test": "test"}
+NAMES = ("train", "val", "test")  # of the parts
 SIZES = (28, 64, 128, 224)
 PLACE = "https://zenodo.org/records/10519652/files/"
 
@@ -115,7 +115,7 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     """Read the six arrays, none of which may be missing or of objects."""
     import numpy as np
 
-    names = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
+    names = [f"{part}_{kind}" for part in NAMES for kind in ("images", "labels")]
     damaged = f"{path} is no npz archive or cut short; download it again"
     if not zipfile.is_zipfile(path):
         raise DataError(damaged)
@@ -142,7 +142,7 @@ def _refuse(path: Path, why: str) -> DataError:
 def _in_parts(path: Path, family: Family, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Sample]:
     """Yield the images of arrays that have the right shapes, and one label of the set for each."""
     names = dict(enumerate(family.classes[:: -1 if family.name == "breastmnist" else 1]))
-    for name, part in PARTS.items():
+    for name, part in zip(NAMES, PARTS, strict=True):
         images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
         square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
         if labels.ndim == 2 and labels.shape[1] > 1:
@@ -182,7 +182,7 @@ def _row(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "summary": f"{told['what']}, MedMNIST: {sum(told['images']):,} images, 28 to 224 px",
         "layout": " or ".join(files),
-        "releases": [dict(zip(PARTS.values(), told["images"], strict=True))],
+        "releases": [dict(zip(PARTS, told["images"], strict=True))],
         "downloads": [
             {"url": f"{PLACE}{file}?download=1", "name": file, "checksum": f"md5:{md5}"}
             for file, md5 in zip(files, told["md5"], strict=True)
