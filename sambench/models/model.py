@@ -32,6 +32,9 @@ class Model:
     build: Callable[[int, int, bool], nn.Module]
     """Takes (classes, image size, pretrained) and returns the network, which takes (B, 3, H, W)
     float32 and returns logits (B, classes)."""
+    blank: Callable[[int, int], nn.Module] | None = None
+    """Takes (classes, image size) and returns the network that published weights are loaded into,
+    without them; None where it is the one that is trained from scratch."""
     weights: str = ""
     """Name of the published weights that `pretrained` loads; empty where there are none."""
     image_size: int = 8
@@ -66,20 +69,26 @@ families: dict[str, Callable[[str], Model]] = {}
 """Whole libraries of models by the prefix of their names; each makes the entry of a name."""
 
 
-def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -> nn.Module:
+def build_model(
+    name: str, *, classes: int, image_size: int, pretrained: bool, filled: bool = True
+) -> nn.Module:
     """Build a network; a random initialisation is drawn from torch's global generator.
 
     Its name is one of the registry, or `timm:NAME` for any timm model. It has `classes` outputs and
-    takes images of a side of `image_size` pixels; `pretrained` loads published weights. A name that
-    is not known is an UnknownNameError; a model that does not take this size, whose weights cannot
-    be had, or that is none, is a ModelError.
+    takes images of a side of `image_size` pixels; `pretrained` loads published weights, unless it
+    is not to be `filled`, since a trained one's are at hand. A name that is not known is an
+    UnknownNameError; a model that does not take this size, whose weights cannot be had, or that
+    is none, is a ModelError.
     """
     from torch import nn
 
     model = find_model(name)
     model.check(image_size, pretrained)
     try:
-        network = model.build(classes, image_size, pretrained)
+        if pretrained and not filled and model.blank is not None:
+            network = model.blank(classes, image_size)
+        else:
+            network = model.build(classes, image_size, pretrained and filled)
     except OSError as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(

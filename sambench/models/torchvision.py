@@ -83,6 +83,7 @@ for _model in (
         name="resnet18",
         summary="ResNet18 of torchvision, 11M parameters; 3x3 stem up to 64 pixels",
         build=_resnet18,
+        blank=partial(_with_head, "resnet18", "fc", pretrained=False),
         weights="torchvision ResNet18_Weights.DEFAULT",
         image_size=16,
         reference="He et al., 2016, arXiv 1512.03385",

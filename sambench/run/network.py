@@ -5,6 +5,7 @@ A completed run is tested under the disturbances that it asks for.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.evaluate import robust_accuracy
 from sambench.training.seeding import derive_seed
+
+EMBEDDED = re.compile("pos_embed|position_bias_table|class_token|cls_token")
+"""Position embeddings and tokens by name: unlike timm's models, torchvision's do not list them."""
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
@@ -62,7 +66,8 @@ def build_optimizer(
         from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 
         decay: Any = settings["weight_decay"]
-        spared: Any = getattr(model, "no_weight_decay", set)()  # beside norms and biases
+        spared: set[str] = {*getattr(model, "no_weight_decay", set)()}  # beside norms and biases
+        spared |= {name for name, _ in model.named_parameters() if EMBEDDED.search(name)}
         parameters = param_groups_weight_decay(model, decay, no_weight_decay_list=spared)
     return build(name, parameters, base, model=model, per_replica=apart, **settings)
 
@@ -97,7 +102,11 @@ def restore_network(
     config = record.config
     check_code(record)
     model = build_model(
-        config.model, classes=classes, image_size=config.image_size, pretrained=False
+        config.model,
+        classes=classes,
+        image_size=config.image_size,
+        pretrained=config.pretrained,
+        filled=False,
     ).to(device)
     stored = store.read_weights(record)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ from sambench.models.model import Model, is_shipped, models
 from sambench.run.measure import measure_hessian
 from sambench.run.network import build_network
 from sambench.run.single_run import Paths, run_one
-from sambench.store.record import INTERRUPTED
+from sambench.store.record import COMPLETED, INTERRUPTED
 from sambench.store.tree import Store
 from sambench.training.seeding import derive_seed
 
@@ -83,6 +84,27 @@ def test_tied_weights_are_saved_resumed_loaded_and_measured(paths: Paths) -> Non
     measured = measure_hessian(record, settings, paths, device=CPU).hessian
     assert measured is not None
     assert measured["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+def test_a_pretrained_network_of_another_stem_is_restored(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From scratch, resnet18 has a small stem for small images; pretrained it has its own."""
+    published = torchvision.models.get_model
+
+    def without(name: str, weights: object) -> nn.Module:
+        assert weights is None, "published weights are not needed any more"
+        return published(name)
+
+    monkeypatch.setattr("torchvision.models.get_model", lambda name, weights: published(name))
+    config = config_of(model="resnet18", pretrained=True, batch_size=32)
+    record = run_one(config, paths, device=CPU)
+    assert record.status == COMPLETED
+    monkeypatch.setattr("torchvision.models.get_model", without)
+    run = sambench.load_run(config.id, results=paths.results, data=paths.data)
+    assert run.network.get_submodule("conv1").weight.shape == (64, 3, 7, 7)
+    stored = load_file(Store(paths.results).weights(config))
+    assert torch.equal(run.network.get_submodule("conv1").weight, stored["conv1.weight"])
 
 
 class Small(nn.Module):

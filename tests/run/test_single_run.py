@@ -16,6 +16,7 @@ import torch
 from msgspec import UNSET
 from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
+from torchvision.models import SwinTransformer, VisionTransformer
 
 import sambench.run.measure
 import sambench.run.single_run
@@ -164,6 +165,25 @@ def test_decay_of_matrices_leaves_vectors_alone() -> None:
     assert set(decayed.values()) == {0.0, 0.5}
     for name, value in model.named_parameters():
         assert decayed[name] == (0.5 if value.dim() > 1 else 0.0), name
+
+
+def test_decay_of_matrices_leaves_position_embeddings_alone() -> None:
+    """The papers' vit and swin are torchvision's, which do not say what not to decay."""
+    optimizer = {"name": "adamw", "weight_decay": 0.5}
+    config = config_of(optimizer=optimizer, decayed="matrices")
+    tiny: dict[str, Any] = {"num_layers": 1, "num_heads": 1, "hidden_dim": 8, "mlp_dim": 8}
+    vit = VisionTransformer(image_size=32, patch_size=16, **tiny)
+    swin = SwinTransformer([4, 4], 8, [1, 1], [1, 1], [7, 7])
+    for model, expected in (
+        (vit, {"class_token", "encoder.pos_embedding"}),
+        (swin, {f"features.{n}.0.attn.relative_position_bias_table" for n in (1, 3)}),
+    ):
+        names = {id(value): name for name, value in model.named_parameters()}
+        spared, decayed = build_optimizer(config, model).param_groups
+        assert (spared["weight_decay"], decayed["weight_decay"]) == (0.0, 0.5)
+        tables = {names[id(value)] for value in spared["params"] if value.dim() > 1}
+        assert tables == expected
+        assert all(value.dim() > 1 for value in decayed["params"])
 
 
 def test_the_metrics_can_be_computed_again_from_the_stored_predictions(paths: Paths) -> None:
