@@ -12,6 +12,9 @@ from sambench.errors import ConfigError, shown
 EPSILON = 1e-12
 """Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
 
+LARGEST = 1e38
+"""Of any number given: float32 holds it, as torch asks of a factor."""
+
 Value = TypeVar("Value", bound="float | str | bool")
 
 
@@ -104,7 +107,7 @@ class Hyperparameter(Generic[Value]):
         return value if self.choices else float(value)  # type: ignore[return-value,arg-type]
 
     def _inside(self, value: float) -> bool:
-        if not math.isfinite(value) or (self.whole and value != round(value)):
+        if not abs(value) <= LARGEST or (self.whole and value != round(value)):
             return False
         return self.minimum <= value <= self.maximum and value < self.below
 

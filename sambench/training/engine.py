@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
+from sambench.errors import ConfigError
 from sambench.training.captured import CapturedStep, Graph, Rates, Refused, make_capturable
 from sambench.training.clock import synchronised_time
 from sambench.training.rewind import Rewindable, undisturbed
@@ -102,7 +103,15 @@ class Engine:
             self.step.forward(inputs, targets)[0].mean().backward()
 
         with undisturbed(model, device):
-            passes()
+            try:
+                passes()
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise ConfigError(
+                    f"batch normalisation cannot train on batch_size={len(inputs)} here, where an "
+                    "image has come down to one pixel; set it to 2 or more"
+                ) from error
         self.compiled = self._wish_to_compile(model, passes, before)
         if not self.compiled.done:
             return

@@ -294,6 +294,10 @@ def test_a_bad_validation_fraction(value: object, message: str) -> None:
         ({"name": "sam", "rho": -1}, "sam rho=-1 is not allowed; allowed: >= 0"),
         ({"name": "sam", "rho": "big"}, "sam rho='big' is not allowed; allowed: >= 0"),
         ({"name": "sam", "rho": float("inf")}, "sam rho=inf is not allowed; allowed: >= 0"),
+        (
+            {"name": "sam", "loss_decay": 1e300},
+            "sam loss_decay=1e+300 is not allowed; allowed: >= 0",
+        ),
         ({"name": "sam", "lr": -1}, "adam lr=-1 is not allowed; allowed: >= 0"),
         (
             {"name": "gcsam", "norm": "rew"},

@@ -13,6 +13,7 @@ from torch import nn
 
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, Scaling
+from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.training.evaluate import Diverged
 from sambench.training.events import Epoch
@@ -294,6 +295,14 @@ def test_a_last_step_whose_weights_give_no_numbers_ends_the_run(tmp_path: Path) 
     whole = {"epochs": 1, "batch_size": IMAGES, "validation": 0.1}
     run = training(tmp_path, optimizer={"name": "sgd", "lr": 1e30}, **whole)
     with pytest.raises(Diverged, match="output became NaN or infinite, of 21 of 21 images"):
+        run.run()
+
+
+def test_batches_of_one_image_that_batch_normalisation_cannot_train_on(tmp_path: Path) -> None:
+    run = training(tmp_path, batch_size=1)
+    run.model[0].stride = (8, 8)  # leaves one pixel
+    run.model[5] = nn.Linear(4, 2)
+    with pytest.raises(ConfigError, match="cannot train on batch_size=1 here, where an image has"):
         run.run()
 
 
