@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,17 +117,10 @@ def check_runs(
     check_models(configs)
     check_weights(configs, data)
     kinds = [choose_device(device)[0].type for device in devices]
-    if kinds and "cuda" not in kinds:
-        screen.warn(*_of_a_gpu(configs, kinds[0]))
+    rounded = any(config.precision == "tf32" for config in configs)
+    if rounded and kinds and "cuda" not in kinds:
+        screen.warn(f"note: precision=tf32 is of CUDA devices; on {kinds[0]} it is fp32")
     check_data(screen, configs, data)
-
-
-def _of_a_gpu(configs: Sequence[RunConfig], device: str) -> Iterator[str]:
-    """Yield a line for each setting that does nothing without a CUDA device."""
-    if any(config.precision == "tf32" for config in configs):
-        yield f"note: precision=tf32 is of CUDA devices; on {device} it is fp32"
-    if any(config.capture == "always" for config in configs):
-        yield f"note: there are no CUDA graphs on {device}; no step is captured"
 
 
 def carry_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +16,14 @@ from msgspec.structs import replace
 from torch import nn
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
+from sambench.errors import (
+    ClaimError,
+    ConfigError,
+    SambenchWarning,
+    StoreError,
+    UserError,
+    is_of_surroundings,
+)
 from sambench.files.claim import Claim, Claimed
 from sambench.models.weights import LoadedWeights
 from sambench.run.images import Parts, load_parts
@@ -32,6 +40,7 @@ from sambench.store.record import (
 )
 from sambench.store.status import outdated
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
+from sambench.training.engine import ALWAYS
 from sambench.training.evaluate import Diverged, classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Interrupted, Training
@@ -213,6 +222,7 @@ class _Run:
         labels, ids = prepared.labels[tested], [prepared.ids[index] for index in tested]
         test = classification_metrics(probabilities, labels)
         self.claim.check()
+        self._warn_of_what_was_asked_for()
         state, rule = self.training.state, self.config.stop.rule
         artifacts = {
             PREDICTIONS: self.store.save_predictions(self.config, ids, probabilities, labels),
@@ -233,6 +243,14 @@ class _Run:
         self.record = replace(self.record, artifacts=artifacts)
         self._save(COMPLETED, None, final=final)
         remove_checkpoints(self.folder)
+
+    def _warn_of_what_was_asked_for(self) -> None:
+        """Say which way of executing steps was asked for and could not be had."""
+        engine, config = self.training.engine, self.config
+        for name, choice in (("capture", engine.captured), ("compile", engine.compiled)):
+            if getattr(config, name) == ALWAYS and not choice.done:
+                said = f"{name}={ALWAYS} of run {config.name} was not done: {choice.reason}"
+                warnings.warn(said, SambenchWarning, stacklevel=2)
 
     def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
         self.claim.check()

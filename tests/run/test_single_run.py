@@ -27,6 +27,7 @@ from sambench.errors import (
     DamagedError,
     DataError,
     ModelError,
+    SambenchWarning,
     StoreError,
     UnpreparedError,
 )
@@ -284,6 +285,12 @@ def test_an_interrupted_run_resumes_to_the_same_record(tmp_path: Path, phantom_d
     assert resumed.final == expected.final
     files = [Store(p.results).folder(config_of()) / "model.safetensors" for p in (whole, cut)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_way_to_execute_steps_that_cannot_be_had_is_said(paths: Paths) -> None:
+    config = config_of(capture="always")
+    with pytest.warns(SambenchWarning, match=r"capture=always of run .* was not done: no CUDA dev"):
+        assert run_one(config, paths, device=CPU).status == "completed"
 
 
 def test_data_that_are_not_prepared_leave_nothing_behind(tmp_path: Path) -> None:
