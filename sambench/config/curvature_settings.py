@@ -18,6 +18,7 @@ from sambench.files.definition import (
     Count,
     Definition,
     Positive,
+    Tolerance,
     Whole,
     build,
     plain,
@@ -48,9 +49,9 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
     """How curvature is measured after training."""
 
     samples: Annotated[Whole | None, "Number of training images to measure on; null for all."] = 512
-    tol: Annotated[Positive, "Relative error to reach for the eigenvalues."] = 1e-2
+    tol: Annotated[Tolerance, "Relative error to reach for the eigenvalues."] = 1e-2
     trace_tol: Annotated[
-        Positive, "Relative half width to reach for the trace's 95 % interval."
+        Tolerance, "Relative half width to reach for the trace's 95 % interval."
     ] = 0.05
     max_matvecs: Annotated[
         Annotated[int, Meta(ge=8, le=LARGEST)],

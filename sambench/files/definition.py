@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -42,6 +42,7 @@ Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, le=HUGE)]
 Amount = Annotated[float, Meta(ge=0, le=HUGE)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Tolerance = Annotated[float, Meta(gt=0, le=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Sha256 = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"allowed": "64 hexadecimal digits"})
@@ -200,7 +201,8 @@ class _Search:
         try:
             msgspec.convert(given, hint, dec_hook=_parse)
         except (msgspec.ValidationError, RecursionError):
-            near = did_you_mean(given, allowed(hint).split(", ")) if type(given) is str else ""
+            choice = type(given) is str and any(get_origin(p) is Literal for p in parts_of(hint))
+            near = did_you_mean(given, allowed(hint).split(", ")) if choice else ""
             said = f"{self._spelled(path)}={shown(given)} is not allowed{near}"
             raise Fault(f"{said}; allowed: {allowed(hint)}", path) from None
         except ConfigError as error:

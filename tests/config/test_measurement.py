@@ -20,6 +20,7 @@ def test_what_is_not_given_has_its_default() -> None:
     assert settings_of({}) == HessianSettings()
 
 
+SHARE = "allowed: a number in (0, 1]"
 NUMBER = "allowed: a number above 0"
 WHOLE = "allowed: a whole number >= 1"
 
@@ -32,11 +33,12 @@ WHOLE = "allowed: a whole number >= 1"
         ("samples", True, WHOLE),
         ("max_matvecs", None, "allowed: a whole number >= 8"),
         ("max_matvecs", 7, "allowed: a whole number >= 8"),
-        ("tol", 0, NUMBER),
-        ("tol", -0.1, NUMBER),
-        ("tol", "1", NUMBER),
-        ("tol", float("nan"), NUMBER),
-        ("trace_tol", float("inf"), NUMBER),
+        ("tol", 0, SHARE),
+        ("tol", -0.1, SHARE),
+        ("tol", "1", SHARE),
+        ("tol", float("nan"), SHARE),
+        ("tol", 5, SHARE),
+        ("trace_tol", float("inf"), SHARE),
         ("minutes", 0, NUMBER),
         ("minutes", True, NUMBER),
         ("sigma", 0.0, NUMBER),

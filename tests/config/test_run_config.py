@@ -279,6 +279,7 @@ def test_a_misspelt_choice_offers_the_closest() -> None:
         (1, "validation=1 is not allowed; allowed: a number in [0, 1)"),
         (-0.1, "validation=-0.1 is not allowed; allowed: a number in [0, 1)"),
         ("some", "validation='some' is not allowed; allowed: a number in [0, 1)"),
+        ("1", "validation='1' is not allowed; allowed: a number in [0, 1)"),
         (float("nan"), "validation=nan is not allowed; allowed: a number in [0, 1)"),
     ],
 )
