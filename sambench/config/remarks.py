@@ -53,9 +53,13 @@ def _of_optimizer(config: RunConfig) -> Iterator[str]:
     rate = settings.get("lr")
     if settings["base"] == "sgd" and isinstance(rate, float) and 0 < rate <= LEARNING_RATE:
         yield (
-            f"lr={rate:g} is a rate for Adam (the default), and {_on_base(info, 'sgd')} hardly "
-            "moves at it; a hundred times that is usual"
+            f"lr={rate:g} is a rate for Adam, as the default of {LEARNING_RATE:g} is: "
+            f"{_on_base(info, 'sgd')} hardly moves at it; a hundred times that is usual"
         )
+    if settings.get("dampening") and not settings.get("momentum"):
+        yield "dampening does nothing without a momentum"
+    elif isinstance(dampening := settings.get("dampening"), float) and dampening > 1:
+        yield f"dampening={dampening:g} is above 1, which turns each gradient around"
     if config.decayed != "all" and settings.get("loss_decay"):
         yield f"decayed={config.decayed} is of weight_decay; loss_decay acts on all weights"
     if settings.get("replay_randomness") and info.gradient_evaluations == 1:

@@ -83,7 +83,7 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
     [
         (("--batch-size", "20"), "phantom: batch_size=20 is more than the 19 training images, so "),
         (("--set", "precision=tf32"), "note: precision=tf32 is of CUDA devices; on cpu it is fp32"),
-        (("--opt", "sgd"), "note: lr=0.0001 is a rate for Adam (the default), and sgd hardly "),
+        (("--opt", "sgd"), "note: lr=0.0001 is a rate for Adam, as the default of 0.0001 is: sgd "),
     ],
 )
 def test_what_does_nothing_or_little_is_said_before_a_run(

@@ -35,8 +35,8 @@ SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
         ),
         ({"pretrained": True}, "normalization=pretrained scales as they expect"),
         ({"weights": "0" * 64}, "where the file holds such, normalization=pretrained"),
-        ({"optimizer": "sgd"}, "lr=0.0001 is a rate for Adam (the default), and sgd hardly moves"),
-        ({"base": "sgd"}, "and sam on sgd hardly moves at it"),
+        ({"optimizer": "sgd"}, "as the default of 0.0001 is: sgd hardly moves"),
+        ({"base": "sgd"}, "is: sam on sgd hardly moves at it"),
         (
             {
                 "decayed": "matrices",
@@ -51,6 +51,18 @@ SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
         (
             {"optimizer": GSAM, "schedule": "cosine"},
             "gsam rho_min=0.02 is above rho_max=0.01: the radius grows as lr falls",
+        ),
+        (
+            {"optimizer": {"name": "gsam", "lr_min": 0.5, "lr": 0.1}, "schedule": "cosine"},
+            "gsam lr_min=0.5 is not below the highest rate, 0.1: the radius is rho_max all along",
+        ),
+        (
+            {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 0.5}},
+            "dampening does nothing without a momentum",
+        ),
+        (
+            {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 5, "momentum": 0.9}},
+            "dampening=5 is above 1, which turns each gradient around",
         ),
         (
             {"optimizer": {"name": "gsam", "rho_min": 0.01, "lr_min": 1e-5}},
@@ -78,6 +90,7 @@ def test_what_is_worth_saying_is_said_once(given: dict[str, Any], said: str) -> 
         {"optimizer": "gsam"},
         {"optimizer": "gsam", "schedule": "cosine"},
         {"optimizer": GSAM},
+        {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 0.5, "momentum": 0.9}},
         {"optimizer": {"name": "sam", "replay_randomness": True}},
     ],
 )

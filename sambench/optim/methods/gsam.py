@@ -42,6 +42,12 @@ class GSAM(Method):
         low, high = settings["rho_min"], settings["rho_max"]
         if rate_varies and low > high:
             yield f"gsam rho_min={low:g} is above rho_max={high:g}: the radius grows as lr falls"
+        top = settings.get("lr_max") or settings["lr"]
+        if rate_varies and settings["lr_min"] >= top:
+            yield (
+                f"gsam lr_min={settings['lr_min']:g} is not below the highest rate, {top:g}: the "
+                "radius is rho_max all along"
+            )
         names = ("rho_min", "lr_min", "lr_max")
         given = [n for n in names if settings.get(n, 0.0) not in (0.0, getattr(cls, n).default)]
         if given and not rate_varies:
