@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from docs.generator.markdown import Page, code
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import AFTERWARDS, EXECUTION, RunConfig
 from sambench.config.stop import STOP_RULES, StopRule
 from sambench.files.description import Described, described
 
 INTRODUCTION = """
 Everything here affects a run's numbers and goes into its id, a hash: the same settings are the same
-run, and another value is another run. The command line sets what it has an option for, and the rest
-by `--set name=value`; a suite sets all under `defaults`, `matrix` and `include`
-([suites](suites.md)). Device, folders, workers and display are no settings: they change no number.
+run, and another value is another run. Only {unnamed} do not:
+they say how steps are executed, and what is measured of the final weights. The command line sets
+what it has an option for, and the rest by `--set name=value`; a suite sets all under `defaults`,
+`matrix` and `include` ([suites](suites.md)). Device, folders, workers and display are no settings:
+they change no number. A setting that does nothing beside the others, or not what one would expect,
+is said before a run begins.
 """
 OPTIMIZER = """
 `optimizer` is a name, or a mapping with hyperparameters, `{name: sam, rho: 0.1, base: sgd}`;
@@ -24,7 +27,8 @@ no part of a run's id: they measure a run that exists.
 def page() -> str:
     """Return the page."""
     page = Page("Settings of a run")
-    page.text(INTRODUCTION)
+    *most, last = map(code, (*EXECUTION, *AFTERWARDS))
+    page.text(INTRODUCTION.format(unnamed=f"{', '.join(most)} and {last}"))
     page.table(
         ("Setting", "Default", "Allowed", "Unit", "Meaning"),
         [
