@@ -201,8 +201,9 @@ class _Search:
         try:
             msgspec.convert(given, hint, dec_hook=_parse)
         except (msgspec.ValidationError, RecursionError):
-            choice = type(given) is str and any(get_origin(p) is Literal for p in parts_of(hint))
-            near = did_you_mean(given, allowed(hint).split(", ")) if choice else ""
+            choice = any(get_origin(part) is Literal for part in parts_of(hint))
+            names = allowed(hint).split(", ") if choice else []
+            near = did_you_mean(given, names) if type(given) is str else ""
             said = f"{self._spelled(path)}={shown(given)} is not allowed{near}"
             raise Fault(f"{said}; allowed: {allowed(hint)}", path) from None
         except ConfigError as error:
