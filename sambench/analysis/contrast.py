@@ -11,7 +11,9 @@ from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import REPEATS, Group, Line, Repeat, by_key, repeat, setting_text
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
+from sambench.config.run_config import DEFAULTS
 from sambench.config.suite import ReportSettings
+from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
@@ -128,9 +130,13 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """Return a run's settings by path, which images it is of, and its files of one's own."""
-    found: dict[str, Any] = {}
-    for name, value in record.config.to_dict().items():
+    """Return a run's settings by path, which images it is of, and its files of one's own.
+
+    Those that a record leaves out, as they are at their default, are among them.
+    """
+    usual = {name: rule.default for name, rule in declared(Mechanics).items()}
+    found: dict[str, Any] = {f"optimizer.{name}": value for name, value in usual.items()}
+    for name, value in {**DEFAULTS, **record.config.to_dict()}.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}
     found[IMAGES] = (record.data or {}).get("fingerprint")

@@ -109,7 +109,10 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
-    "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
+    "selection": lambda r: (
+        SELECTED.get(r.config.selection, r.config.selection)
+        + ", averaged over the steps" * (r.config.average == "ema")
+    ),
     "start": lambda r: start_of(r.config),
     "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),

@@ -28,7 +28,7 @@ said, notes = partial(worded, "notes.md"), partial(paragraphs, "notes.md")
 
 MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
-SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "label_noise")
+SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "average", "label_noise")
 """Settings of training that are said where they are not at their default."""
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""

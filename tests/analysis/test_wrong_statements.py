@@ -520,3 +520,35 @@ def test_sides_of_two_versions_of_a_file_are_told_apart(make_runs: StudyMaker) -
     )
     assert study.groups[0].title.endswith("(mine.py aaaaaaaaaa against bbbbbbbbbb)")
     assert unmatched == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"decayed": "matrices"}, "decayed all against matrices"),
+        ({"label_smoothing": 0.1}, "label_smoothing 0 against 0.1"),
+        ({"average": "ema"}, "average none against ema"),
+        (
+            {"optimizer": {"name": "sam", "weight_decay": 0.01, "max_norm": 1.0}},
+            "optimizer.max_norm 0 against 1",
+        ),
+    ],
+)
+def test_a_setting_that_a_record_leaves_out_is_at_its_default(
+    make_record: RecordMaker, settings: dict[str, object], told: str
+) -> None:
+    """It said "decayed None against matrices", as if nothing had decayed."""
+    sam = {"optimizer": {"name": "sam", "weight_decay": 0.01}}
+    usual, other = (
+        [make_record(**{**sam, **own}, seed=s) for s in range(6)] for own in ({}, settings)
+    )
+    study, _ = contrast_runs(usual, other, [find_metric("accuracy")], names=("one", "other"))
+    assert study.groups[0].title.endswith(f"({told})")
+
+
+def test_averaged_weights_are_not_called_the_last(make_record: RecordMaker) -> None:
+    runs = [make_record("sam", seed=s, average="ema") for s in range(6)]
+    study = build_study(runs, ReportSettings(baseline="sam"))
+    text = " ".join(methods(study).paragraphs)
+    assert "tested are the last weights, averaged over the steps;" in text
+    assert "average=ema" in text
