@@ -23,6 +23,7 @@ To do more:
 
 - [Suites](suites.md): the YAML of a study, and the suites that come with the package.
 - [Using what was trained](using-a-run.md): predictions of a run, its files, ONNX.
+- [Code of your own](plugins.md): an optimizer, a model or a dataset in a file.
 - [Clusters](clusters.md): Slurm, Ray, several machines.
 - [Coming from another library](coming-from-another-library.md): the same optimizers in your own
   training script.

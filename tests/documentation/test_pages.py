@@ -34,6 +34,7 @@ WRITTEN = {
     "design.md",
     "first-study.md",
     "glossary.md",
+    "plugins.md",
     "questions.md",
     "reading-a-report.md",
     "using-a-run.md",
