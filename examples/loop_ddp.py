@@ -1,4 +1,4 @@
-"""DistributedDataParallel: as alone; start it with `torchrun --nproc-per-node 2`.
+"""DistributedDataParallel: the loop of a single process; start it with torchrun.
 
 The gradient of every pass is the mean over the processes, so all perturb alike. With
 `per_replica=model` each perturbs by its own part of the batch (m-sharpness).
@@ -22,12 +22,12 @@ def train(
     """Train on this process's part of each batch; the process group is there already."""
     model = DistributedDataParallel(network, gradient_as_bucket_view=True)
     optimizer = build(name, model.parameters(), model=model, **settings)
-    rank, number = distributed.get_rank(), distributed.get_world_size()
+    rank, processes = distributed.get_rank(), distributed.get_world_size()
     for inputs, targets in batches:
-        some, its = inputs.chunk(number)[rank], targets.chunk(number)[rank]
+        own_inputs, own_targets = inputs.chunk(processes)[rank], targets.chunk(processes)[rank]
 
-        def closure(some: Tensor = some, its: Tensor = its) -> Tensor:
-            loss = functional.cross_entropy(model(some), its)
+        def closure(inputs: Tensor = own_inputs, targets: Tensor = own_targets) -> Tensor:
+            loss = functional.cross_entropy(model(inputs), targets)
             loss.backward()
             return loss
 

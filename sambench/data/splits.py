@@ -146,12 +146,12 @@ def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str
         apart = list(parts).count("test")
         yield (
             f"split {name}: {mixed:,} of the {apart:,} images that the source sets apart for "
-            f"testing are trained on; {all_told}`--set split=authors` keeps them apart"
+            f"testing are trained on; {all_told}`--split authors` keeps them apart"
         )
     elif name == "holdout" and folds and None not in folds and own:
         yield (
             f"split holdout mixes the {len(set(folds))} folds that the images come with; "
-            "`--set split=folds` keeps to them"
+            "`--split folds` keeps to them"
         )
 
 
@@ -172,15 +172,15 @@ def _remedy(prepared: Prepared, seed: int) -> str:
         )
     kind = "patient" if len(told) == number else "grouped"
     split = f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}"
-    remedy = f"`--set split={split}` keeps them together"
+    remedy = f"`--split {split}` keeps them together"
     parts = prepared.columns.get("part", ())
     if not {"train", "test"} <= {*parts} or None in parts:
         return remedy
     made = over_folds(prepared, "authors", [None], seed=seed)
     if not find_tear(prepared, "authors", made).leaked:
-        return "`--set split=authors` keeps them together"
+        return "`--split authors` keeps them together"
     if not told:
-        return "prepare with `--drop-duplicates`, then `--set split=authors` keeps them together"
+        return "prepare with `--drop-duplicates`, then `--split authors` keeps them together"
     return f"{remedy}, but trains on images that the source sets apart for testing"
 
 

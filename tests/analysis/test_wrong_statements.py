@@ -422,7 +422,7 @@ def test_images_set_apart_for_testing_that_were_trained_on_are_said_beside_the_a
     said = "Up to 12 images that the source sets apart for testing were trained on, so accuracies"
     study = build_study(mixed, ADAM)
     assert f"{said} cannot stand beside" in " ".join(answer_text(study))
-    assert "; `--set split=authors` keeps them apart." in " ".join(answer_text(study))
+    assert "; `--split authors` keeps them apart." in " ".join(answer_text(study))
     assert any(said in paragraph for paragraph in methods(study).paragraphs)
     [trouble] = [t for t in troubles(study.groups, (), "s") if "sets apart" in t.kind]
     assert len(trouble.runs) == len(runs) - 1

@@ -33,7 +33,7 @@ def test_a_leak_is_said_with_the_split_that_avoids_it(call: Call, patients: Path
     done = call("prepare", "folder", *table, "--size", 16, columns=200)
     warning = (
         "split holdout: 8 of 8 test images (100.0%) share a patient or a copy with training, so "
-        "its accuracy is too good; `--set split=patient-5` keeps them together"
+        "its accuracy is too good; `--split patient-5` keeps them together"
     )
     assert warning in done.err
     assert "group (patient_id)" in done.out
@@ -103,7 +103,7 @@ def test_training_on_images_that_were_set_apart_is_said(
     done = call("prepare", "folder", *where, "--size", 16, columns=200)
     warning = (
         "of the 20 images that the source sets apart for testing are trained on; "
-        "`--set split=authors` keeps them apart"
+        "`--split authors` keeps them apart"
     )
     assert done.err.count(warning) == 1
     if kind == "folders":
@@ -127,7 +127,7 @@ def test_mixing_the_folds_of_one_s_own_table_is_said(call: Call, tmp_path: Path)
     rows = [f"{file.name},{'ab'[n % 2]},{n % 5 + 1}" for n, file in enumerate(files)]
     Path("images/labels.csv").write_text("\n".join(["file,label,fold", *rows]))
     done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=200)
-    said = "split holdout mixes the 5 folds that the images come with; `--set split=folds` keeps"
+    said = "split holdout mixes the 5 folds that the images come with; `--split folds` keeps"
     assert said in done.err
     fold = ("--set", "split=folds", "--set", "fold=1")
     sound = call("train", "--dataset", "folder", *RUN, *fold, columns=200)
@@ -144,7 +144,7 @@ def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path)
     for name in ("1", "2", "3", "4", "5"):  # and across
         (root / f"train/b/test{name}.png").write_bytes((root / f"test/b/{name}.png").read_bytes())
     across = call("prepare", "folder", "--source", root, "--size", 16, columns=200)
-    remedy = "prepare with `--drop-duplicates`, then `--set split=authors` keeps them together"
+    remedy = "prepare with `--drop-duplicates`, then `--split authors` keeps them together"
     assert remedy in across.err
     done = call(
         *("prepare", "folder", "--source", root, "--size", 16, "--drop-duplicates"), columns=200
@@ -168,7 +168,7 @@ def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path)
             f"{images} of the 20 images are of one patient (CLINIC), which is probably no "
             "patient's id: prepare them by a table (`--xlsx`) that names the patients"
         ) in done.err
-        assert "split=grouped" not in done.err
+        assert "--split grouped" not in done.err
     first = files[0].read_bytes()
     for file in files:
         file.write_bytes(first)

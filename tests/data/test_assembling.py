@@ -180,7 +180,7 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
     assert summary["warnings"] == (
         "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
         "split holdout: 4 of the 6 images that the source sets apart for testing are trained on; "
-        "`--set split=authors` keeps them apart",
+        "`--split authors` keeps them apart",
     )
     assert [id for id, _ in summary["dropped"]] == ["train/a/3", "train/b/3"]
 
