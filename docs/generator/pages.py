@@ -7,6 +7,7 @@ import json
 from docs.generator import curvature, optimizers, record, settings, suites
 from docs.generator.json_schema import record_schema
 from docs.generator.markdown import Page
+from sambench.cli import options
 
 INDEX = """
 The project's [README](../README.md) says what sambench is for and how to install it.
@@ -36,10 +37,17 @@ To look up:
   batches are, how far each can be trusted, and every setting of a measurement.
 - [Settings of a run](settings.md): what `--set` and a suite can change.
 - [Records](record.md): every field of `run.json`, also as a [JSON Schema](record.schema.json).
+- [Output for programs](json.md): what `--json` prints, and exit codes.
 - [The design of the package](design.md).
 
-The pages on optimizers, curvature, settings, suites and records are made from the package by `make
-docs`; a test holds them to it.
+The pages on optimizers, curvature, settings, suites, records and output are made from the package
+by `make docs`; a test holds them to it.
+"""
+PROGRAMS = """
+Every command takes `--json`, which puts one JSON object in place of tables on the standard output;
+messages go to standard error. `--quiet` leaves only errors. Exit codes: 0 all is well; 1 a run
+failed or diverged, or `check` found a rule that is not kept; 2 the command cannot be done as asked,
+and one line says why; 130 it was interrupted.
 """
 
 
@@ -54,5 +62,13 @@ def pages() -> dict[str, str]:
         "settings.md": settings.page(),
         "suites.md": suites.page(),
         "record.md": record.page(),
+        "json.md": _programs(),
         "record.schema.json": json.dumps(record_schema(), indent=2, ensure_ascii=False) + "\n",
     }
+
+
+def _programs() -> str:
+    page = Page("Output for programs")
+    page.text(PROGRAMS)
+    page.text((options.__doc__ or "").partition("\n\n")[2])
+    return str(page)

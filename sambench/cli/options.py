@@ -1,6 +1,6 @@
 """Options that several commands share, alone and in groups.
 
-`--json` answers with one object, with everything a program needs to go on:
+With `--json` a command prints one object, with everything that a program needs to go on:
 
     train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
                      hessian; as in the run's record, whose path is <path>/run.json
@@ -10,16 +10,20 @@
                      note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
                      "forecast": {seconds, known, unknown, finished, longest}}
     compare A B      {"tables": [a table, ...]}
+    report           {"version": 2, "title", "answer": [a paragraph, ...], "statements": [{...}],
+                     "results": [a section, ...], "figures": [{name, title, caption}],
+                     "rest": [a section, ...], "written": [paths]}
+    report --explain {"explanation": [a line, ...]}
     prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
-    check            {"file", "kept": whether all, "optimizers": [{name, rules: [{rule, kept,
-                     found}]}]}
+    check            {"file", "kept": whether all, "optimizers": [{name, kept, rules: [{rule,
+                     kept, found}]}]}
     list             {kind: [an entry, ...]}
-    an error         {"error": the line that is said}
+    an error         {"error": the line that is printed}
 
-A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative as the
-folders were given; numbers are as stored: accuracies 0..1, seconds, bytes. The object is written at
-the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether all
-is well.
+A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
+folders were given so; numbers are as stored: accuracies 0..1, seconds, bytes. The object is printed
+at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether
+all is well.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def test_settings(call: Call) -> None:
         "choices": [],
         "default": 16,
         "unit": "images",
-        "meaning": "Images per step.",
+        "meaning": "Batch size: images in each step.",
         "of": [],
     }
 
