@@ -9,18 +9,18 @@ from sambench.files.description import Described, described
 
 INTRODUCTION = """
 Everything here affects a run's numbers and goes into its id, a hash: the same settings are the same
-run, and another value is another run. Only {unnamed} do not:
-they say how steps are executed, and what is measured of the final weights. The command line sets
-what it has an option for, and the rest by `--set name=value`; a suite sets all under `defaults`,
-`matrix` and `include` ([suites](suites.md)). Device, folders, workers and display are no settings:
-they change no number. A setting that does nothing beside the others, or not what one would expect,
-is said before a run begins.
+run, and another value is another run. Only {unnamed} do not: they say how steps are executed, and
+what is measured of the final weights. The command line has options for some settings, and
+`--set name=value` for all others; a suite sets them under `defaults`, `matrix` and `include`
+([suites](suites.md)). Device, threads and workers are no settings: they change at most how sums are
+rounded, and the record of a run says what they were. A setting that does nothing beside the others,
+or not what one would expect, is said before a run begins.
 """
 OPTIMIZER = """
 `optimizer` is a name, or a mapping with hyperparameters, `{name: sam, rho: 0.1, base: sgd}`;
-`base`, `lr` and `weight_decay` may also stand beside it. The pages of the
-[optimizers](optimizers/README.md) list theirs. The [curvature settings](curvature.md#settings) are
-no part of a run's id: they measure a run that exists.
+`base`, `lr` and `weight_decay` may also stand beside it. The page of each
+[optimizer](optimizers/README.md) lists its hyperparameters. The [curvature
+settings](curvature.md#settings) are no part of a run's id, since they measure a run that exists.
 """
 
 
@@ -39,8 +39,8 @@ def page() -> str:
     page.text(OPTIMIZER)
     page.heading("Stop rules")
     page.text(
-        "`stop` is a rule, or a rule with its value: `patience=10`. The number of `epochs` caps "
-        "every rule."
+        "`stop` is a rule, or a rule with its value: `patience=10`. Training never goes beyond the "
+        "number of `epochs`."
     )
     page.table(
         ("Rule", "Value by default", "Allowed", "Unit", "Training ends when"),

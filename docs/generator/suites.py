@@ -15,11 +15,12 @@ from sambench.files.description import described
 
 INTRODUCTION = """
 A suite is a YAML file that `sambench compare` runs, or the name of one that comes with the package.
-Everything is expanded and checked before anything runs; a complaint names file and line, and
-`sambench compare FILE --plan` shows what would run.
+Everything is expanded and checked before anything runs. An error message names file and line, and
+`sambench compare FILE --plan` shows what would run. [Your first study](first-study.md) has a suite
+that is explained.
 """
 EXAMPLE = """
-name: demo
+name: my-study
 defaults: {dataset: phantom, model: small-cnn, epochs: 10, batch_size: 32, lr: 0.001}
 matrix:
   optimizer: [adam, sam, {name: gcsam, rho: [0.05, 0.1]}]
@@ -49,9 +50,12 @@ def page() -> str:
         [(f"`{f.name}`", f.meaning, LINKS.get(f.name, "")) for f in described(Suite)],
     )
     page.heading("Grids")
-    page.text("Values of `matrix` and of each grid under `include` may be lists.")
+    page.text(
+        "Values of `matrix` and of each grid under `include` may be lists; every combination "
+        "is run."
+    )
     page.text(docstring(grid.product).body)
-    page.text(f"Runs are left out, or picked for a table, by patterns. {_text(grid.Pattern)}")
+    page.text(f"Patterns leave runs out, or pick them for a table. A pattern {_text(grid.Pattern)}")
     page.heading("Extends")
     page.text(docstring(file).body)
     page.heading("Search")
@@ -79,7 +83,7 @@ def _settings(page: Page, of: type[Struct]) -> None:
 
 def _text(of: object) -> str:
     said = docstring(of)
-    return f"{said.summary} {said.body}"
+    return f"{said.summary[0].lower()}{said.summary[1:]} {said.body}"
 
 
 def _shipped(page: Page) -> None:

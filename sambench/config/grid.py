@@ -33,7 +33,7 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     """Return every combination of a grid of settings, each a value or a list of values.
 
     Within an optimizer written as a mapping a list is a choice too, as in
-    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
+    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for all of them.
 
     Raises:
         Fault: If a list is empty, or there are too many combinations; by where the grid stands.

@@ -39,10 +39,11 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     trials: Annotated[
         Annotated[int, Meta(ge=2, le=LARGEST)],
-        "Points tried for each optimizer, the given one among them.",
+        "Number of points tried for each optimizer, its given settings included.",
     ] = 8
     seeds: Annotated[
-        tuple[Count, ...], "Each point is tried with each; no final run may have one of them."
+        tuple[Count, ...],
+        "Seeds with which each point is tried; no final run may have one of them.",
     ] = (1000,)
     validation: Annotated[
         Annotated[float, Meta(gt=0, lt=1)],
@@ -50,7 +51,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.1
     grids: Annotated[
         dict[str, dict[str, tuple[Setting, ...]]],
-        "By optimizer, the grid to use in place of the declared one.",
+        "Grids by optimizer, to use instead of those on the optimizers' pages.",
     ] = msgspec.field(default_factory=dict)
 
     @classmethod

@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.identities import identities
 from docs.generator.markdown import Page, anchor
 from docs.generator.pages import pages
+from sambench.config.suite_file import read_suite, shipped_suites
 from sambench.optim.method import optimizers
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -148,3 +150,10 @@ def test_a_table_escapes_what_would_end_its_cells() -> None:
     page.table(("a",), [("|x|\ny",)])
     page.table(("none",), [])
     assert str(page) == "# Title\n\n| a |\n| --- |\n| \\|x\\| y |\n"
+
+
+def test_the_suite_of_the_page_on_suites_is_one() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGES["suites.md"], re.DOTALL)
+    suite = read_suite(yaml.safe_load(text), "suites.md")
+    assert suite.name not in shipped_suites()
+    assert len(suite.expand()) == (2 + 2) * 3
