@@ -74,7 +74,10 @@ def _page(info: OptimizerInfo, tested: Sequence[Identity]) -> str:
     page.code(_command(info), "sh")
     page.code(_script(info), "python")
     page.heading("What is tested")
-    page.text("[The contract of every optimizer](README.md#the-contract), and in `tests/optim/`:")
+    page.text(
+        "[The contract of every optimizer](README.md#the-contract), and in `tests/optim/` (the "
+        "names of the tests, in words):"
+    )
     page.bullets(map(_sentence, tested))
     return str(page)
 
@@ -152,9 +155,9 @@ def _index() -> str:
     page.text(CONTRACT)
     page.bullets(rule.name for rule in RULES)
     page.heading("Beyond the contract")
-    page.text("Also tested of every optimizer:")
+    page.text("Further tests of every optimizer (their names, in words):")
     page.bullets(said for said in sentences(OF_ALL) if said != "the contract")
-    page.text("And of the machinery that all share:")
+    page.text("And of what all optimizers share:")
     page.bullets(sentences(OF_THE_ENGINE))
     return str(page)
 

@@ -125,10 +125,10 @@ def batch_spectrum(
     choice of the batches; none was found that does so for a standard deviation.
 
     With `perturbations` each batch is measured that often, at weights moved by `displacement` (see
-    `weight_noise`). Starts and probes are others for each batch; `max_matvecs` are for each. Only
+    `weight_noise`). Each batch has starts and probes of its own; `max_matvecs` holds for each. Only
     the first `num_batches` are measured, and not those that are `done` by an earlier, interrupted
-    call, whose results went to `on_batch` one by one. After each batch `out_of_time` is asked
-    whether the batches so far are the result, and progress is told.
+    call, whose results went to `on_batch` one by one. After each batch `on_progress` is called, and
+    `out_of_time` is asked whether the batches so far are the result.
 
     Raises:
         CurvatureError: If a loss or a product is not finite.

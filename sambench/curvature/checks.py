@@ -37,9 +37,9 @@ Note = TypeVar("Note")
 
 
 def check_function(objective: Objective) -> None:
-    """Refuse a loss that is no mean over samples and a network that is random in eval mode.
+    """Refuse a loss that is not a mean over samples, and a network that is random in eval mode.
 
-    Of several batches, a network whose outputs for a sample depend on its batch is refused too,
+    With several batches, a network whose outputs for a sample depend on its batch is refused too,
     unless `batch_norm="train"` takes each batch by itself. Costs six forward passes over eight
     samples.
     """

@@ -134,8 +134,9 @@ def eigenvalues(
     r"""Return the top eigenvalues of H, or the dominant one, by Lanczos from random starts.
 
     A small residual proves that there is an eigenvalue, not that it is the largest, so each value
-    comes with an interval. The i-th Ritz value is a lower end for the i-th eigenvalue (Cauchy). The
-    upper end is `certificate.upper_bound`, which holds but for a chance of 1e-6 over the start.
+    comes with an interval. The i-th Ritz value is a lower bound of the i-th eigenvalue (Cauchy).
+    The upper bound is `certificate.upper_bound`, which holds except with a chance of 1e-6 over the
+    start.
 
     One start proves that nothing is above the first eigenvalue; of a multiple one it sees a single
     vector. For k > 1 the run therefore goes on, once the k residuals are small, from another random
@@ -148,11 +149,12 @@ def eigenvalues(
     since C is at most U times the identity. What the first start missed appears in the second.
 
     The k largest, each counted as often as it occurs, are "top"; "dominant" is the one of largest
-    magnitude, certified if the bounds of both ends settle its sign too. `tol` is how wide an
-    interval may be beside its value, and how large a residual: a value that is zero beside the norm
-    of H is not certified. At most `max_basis` Lanczos vectors are kept, by default what fits the
-    memory: a longer run with k = 1 goes on without them, and returns no vector; with k > 1 it ends
-    there. After each step progress is told in products, and `out_of_time` asked.
+    magnitude, certified if the bounds of both ends settle its sign too. `tol` is the largest width
+    of an interval, and the largest residual, relative to the value: a value that is zero compared
+    with the norm of H is not certified. At most `max_basis` Lanczos vectors are kept, by default
+    what fits into memory: a longer run with k = 1 goes on without them, and returns no vector; with
+    k > 1 it ends there. After each step `on_progress` gets the number of products, and
+    `out_of_time` is asked whether to stop.
 
     Raises:
         CurvatureError: If a product is not finite, or H is not symmetric.
@@ -238,11 +240,11 @@ def trace(
     may be indefinite. Stops when the Student-t 95 % half-width is at most `tol` times |estimate|;
     a trace near zero has no relative accuracy and spends the budget.
 
-    The probes are independent of an eigenvalue run with the same seed, of whose `Eigenpairs.basis`
-    the trace is known; without one it is plain Hutchinson. One product more, which is not counted
-    in the result, tells whether a basis is of this H. A `block` of probes shares one pass over
-    the data, by default eight, or as many as fit the memory with their products; the samples are
-    the same. After each block progress is told, and `out_of_time` asked.
+    The probes are independent of an eigenvalue run with the same seed, whose `Eigenpairs.basis` may
+    be given; without a basis this is plain Hutchinson. One more product, which is not counted in
+    the result, checks that a basis is of this H. A `block` of probes shares one pass over the data,
+    by default eight, or as many as fit into memory with their products; the samples are the same.
+    After each block `on_progress` is called, and `out_of_time` is asked whether to stop.
 
     Raises:
         CurvatureError: If the basis is of another H.

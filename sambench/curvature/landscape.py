@@ -79,8 +79,8 @@ def random_landscape(
     Model, loss and batches, a fixed subset that is the same for all that is compared, are evaluated
     as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass. Of
     the `points` of an axis, from -extent to extent and odd in number, the weights themselves are
-    one. Each row of a plane, or point of a line, is told as progress and kept in `rows`, by number:
-    those in it are not computed again.
+    one. Each row of a plane, or point of a line, is reported as progress and kept in `rows`, by
+    number: those in it are not computed again.
 
     Raises:
         ValueError: If `points` is even or below 3, or `dimensions` neither 1 nor 2.

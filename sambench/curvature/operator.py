@@ -21,11 +21,12 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
     r"""The Hessian :math:`H = \sum_b \frac{n_b}{N} \nabla^2 L_b` over all trainable weights.
 
     :math:`L_b` is the mean loss of batch b with :math:`n_b` samples, so an incomplete last batch
-    counts by its samples and H does not depend on how the data is cut; a loss or a network of which
-    that is not so is refused, but for a network in `batch_norm="train"`. Vectors are flat, in the
-    order of `model.named_parameters()`. Weights and buffers are copied at construction; nothing of
-    the model, of its gradients or of the random state is changed, and any number of operators may
-    be alive at once. Use it as a context manager, or `close()` it, to release the graphs.
+    counts by its samples, and H does not depend on how the data is cut; a loss or a network for
+    which this does not hold is refused, except for a network in `batch_norm="train"`. Vectors are
+    flat, in the order of `model.named_parameters()`. Weights and buffers are copied at
+    construction; nothing of the model, of its gradients or of the random state is changed, and any
+    number of operators may exist at once. Use it as a context manager, or `close()` it, to release
+    the graphs.
 
     Args:
         model: The network, in any mode; evaluated in eval mode (dropout off).

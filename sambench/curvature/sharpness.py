@@ -161,7 +161,7 @@ def average_sharpness(
     standard deviation of *each* weight: the length of the noise is about
     :math:`\rho \sqrt N`.
 
-    Each of the `pairs` takes two passes over the data; progress is told in them. Other arguments
+    Each of the `pairs` takes two passes over the data, and is reported as progress. Other arguments
     are those of `step_sharpness`.
 
     Raises:
