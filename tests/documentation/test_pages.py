@@ -14,7 +14,9 @@ from docs.generator.identities import identities
 from docs.generator.markdown import Page, anchor
 from docs.generator.pages import pages
 from sambench.config.suite_file import read_suite, shipped_suites
+from sambench.errors import INTERRUPTED
 from sambench.optim.method import optimizers
+from sambench.store.status import REPEATABLE, STATES
 
 DOCS = Path(__file__).parents[2] / "docs"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -150,6 +152,18 @@ def test_a_table_escapes_what_would_end_its_cells() -> None:
     page.table(("a",), [("|x|\ny",)])
     page.table(("none",), [])
     assert str(page) == "# Title\n\n| a |\n| --- |\n| \\|x\\| y |\n"
+
+
+def test_the_page_on_questions_knows_the_states_and_what_is_retried() -> None:
+    page = (DOCS / "questions.md").read_text(encoding="utf-8")
+    states = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert states == {*STATES, "collapsed"} - {"missing", "running", "done"}
+    assert set(re.findall(r"`--retry (\w+)`", page)) <= set(REPEATABLE)
+
+
+def test_the_page_on_output_has_the_exit_codes() -> None:
+    codes = re.findall(r"\b(\d+) (?:all is well|a run|the command cannot|it was)", PAGES["json.md"])
+    assert codes == ["0", "1", "2", str(INTERRUPTED)]
 
 
 def test_the_suite_of_the_page_on_suites_is_one() -> None:
