@@ -64,19 +64,14 @@ def forecast(
     timed = timed or {}
     everything = list(standings)
     finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
-    pace = _Medians(
-        (s.config, seconds_of(s.cost) / s.cost["gradient_evaluations"]) for s in finished
-    )
-    length = _Medians((s.config, float(s.cost["gradient_evaluations"])) for s in finished)
-    records = [standing.record for standing in finished if standing.record]
-    images = _Medians(
-        (r.config, float(number)) for r in records if (number := (r.data or {}).get("train"))
-    )
-    curvature = _Medians(
-        (r.config, float(took))
-        for r in records
-        if (took := (r.hessian or {}).get("seconds")) is not None
-    )
+
+    def medians(of: Callable[[Standing], float | None]) -> _Medians:
+        return _Medians((s.config, float(found)) for s in finished if (found := of(s)) is not None)
+
+    pace = medians(lambda s: seconds_of(s.cost) / s.cost["gradient_evaluations"])
+    length = medians(lambda s: s.cost["gradient_evaluations"])
+    images = medians(lambda s: ((s.record and s.record.data) or {}).get("train") or None)
+    curvature = medians(lambda s: ((s.record and s.record.hessian) or {}).get("seconds"))
     known, unknown = 0, 0
     jobs: dict[int, float] = defaultdict(float)
     for place, standing in enumerate(pending(everything)):

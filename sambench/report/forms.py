@@ -127,6 +127,7 @@ def templates() -> jinja2.Environment:
         autoescape=lambda name: str(name).endswith(".html"),
         trim_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED, "MISSING": MISSING, "Mark": Mark}
     found.filters |= {
