@@ -18,9 +18,9 @@ from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.differences import unlike
-from sambench.report.forms import worded
 from sambench.report.notes import on_few_images
 from sambench.report.table import factor
+from sambench.report.wording import worded
 
 said = partial(worded, "answer.md")
 """Returns a sentence of the answer, or several, of some facts."""

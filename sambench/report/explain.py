@@ -15,7 +15,7 @@ from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed, measured
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
-from sambench.report.forms import lines_of
+from sambench.report.wording import lines_of
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import html
 import io
-import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +18,9 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
-from sambench.report import table as writing
 from sambench.report.document import Document, Section
-from sambench.report.table import MISSING, Cell, Mark, Table, slug
+from sambench.report.table import Cell, Table, slug
+from sambench.report.wording import environment
 
 if TYPE_CHECKING:
     import jinja2
@@ -34,21 +33,6 @@ Rows = Iterable[Iterable[Any]]
 
 VERSION = 2
 """Of `--json`."""
-
-MOST_NAMED = 6
-"""Optimizers that a sentence names; of more it gives the number."""
-
-WRITTEN = (
-    *("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short", "signed"),
-    "was",
-)
-"""How templates write numbers and names, as `table` does."""
-
-MOST_TERMS = 12
-"""Numbers that a sum spells out."""
-
-WIDE = 5
-"""Columns from which on a table spans both columns of a paper."""
 
 _ESCAPES = str.maketrans(
     {
@@ -68,8 +52,7 @@ def to_latex(table: Table) -> str:
     Many columns span the page (`table*`), and what is wider still is shrunk. The number of units is
     in the caption where it is one number; the notes stand below the rules.
     """
-    star = "*" if len(table.headings) > WIDE else ""
-    return _latex("table.tex").render(table=table, star=star)
+    return _latex("table.tex").render(table=table)
 
 
 def latex_document(stems: Iterable[str]) -> str:
@@ -95,20 +78,12 @@ def _latex_cell(cell: Cell, units: int | None) -> str:
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
-def _terms(values: Sequence[float]) -> str:
-    """Write a sum, its first terms alone where they are many."""
-    if len(values) > MOST_TERMS:
-        return f"({' + '.join(f'{v:.6g}' for v in values[:3])} + ... {len(values)} values)"
-    total = f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
-    return total if math.isfinite(sum(values)) else "(...)"
-
-
 def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
     """Return a whole report as GitHub Markdown; `drawn` has pictures of tables, by the table's id.
 
     Below each table are its notes. What names have of HTML stands as it is written.
     """
-    text = templates().get_template("report.md").render(document=document, drawn=drawn)
+    text = pages().get_template("report.md").render(document=document, drawn=drawn)
     code_or_html = r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)"  # Markdown reads both
     return re.sub(
         code_or_html, lambda found: found[0] if found[0][0] == "`" else html.escape(found[0]), text
@@ -116,57 +91,25 @@ def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
 
 
 @cache
-def templates() -> jinja2.Environment:
-    """Return what finds and fills the templates; only pages have their text escaped."""
-    import jinja2
+def pages() -> jinja2.Environment:
+    """Return what fills the templates of pages and tables."""
     from markupsafe import Markup
 
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("sambench.report"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=lambda name: str(name).endswith(".html"),
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        auto_reload=False,
+    return environment(
+        anchor=slug,
+        latex=to_latex,
+        tex=escape,
+        heading=_latex_heading,
+        number=_latex_cell,
+        bar=lambda text: text.replace("|", r"\|"),
+        code=lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
     )
-    found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED, "MISSING": MISSING, "Mark": Mark}
-    found.filters |= {
-        **{name: getattr(writing, name) for name in WRITTEN},
-        "anchor": slug,
-        "latex": to_latex,
-        "tex": escape,
-        "heading": _latex_heading,
-        "number": _latex_cell,
-        "bar": lambda text: text.replace("|", r"\|"),
-        "precise": "{:.6g}".format,
-        "terms": _terms,
-        "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
-    }
-    return found
-
-
-def lines_of(template: str, macro: str, /, **facts: Any) -> list[str]:
-    """Return what a macro of a template says of some facts, line by line."""
-    macros: Any = templates().get_template(template).module
-    said: str = getattr(macros, macro)(**facts)
-    return said.splitlines()
-
-
-def paragraphs(template: str, macro: str, /, **facts: Any) -> tuple[str, ...]:
-    """Return what a macro of a template says of some facts, each paragraph as one line."""
-    text = "\n".join(lines_of(template, macro, **facts))
-    return tuple(filter(None, (" ".join(part.split()) for part in text.split("\n\n"))))
-
-
-def worded(template: str, macro: str, /, **facts: Any) -> str:
-    """Return what a macro of a template says of some facts, as one paragraph."""
-    return " ".join(paragraphs(template, macro, **facts))
 
 
 @cache
 def _latex(name: str) -> jinja2.Template:
     """Return a template of LaTeX, whose braces mean nothing: what is filled in stands in <<>>."""
-    return templates().overlay("<%", "%>", "<<", ">>", "<#", "#>").get_template(name)
+    return pages().overlay("<%", "%>", "<<", ">>", "<#", "#>").get_template(name)
 
 
 def numbers_of(table: Table) -> list[list[Any]]:

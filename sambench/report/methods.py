@@ -17,9 +17,9 @@ from sambench.analysis.study import Study
 from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.document import Section
-from sambench.report.forms import paragraphs
 from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted, listed
+from sambench.report.wording import paragraphs
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda")

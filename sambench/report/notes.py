@@ -19,8 +19,8 @@ from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
-from sambench.report.forms import paragraphs, worded
 from sambench.report.table import Row, counted, points
+from sambench.report.wording import paragraphs, worded
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 
 said, notes = partial(worded, "notes.md"), partial(paragraphs, "notes.md")

@@ -122,5 +122,5 @@ def to_html(document: Document) -> str:
         ("optimizer", "Show or hide optimizers", list(keys.items())),
         ("setting", "Show or hide settings", [(title, title) for title in settings]),
     )
-    page = forms.templates().get_template("page.html")
+    page = forms.pages().get_template("page.html")
     return page.render(document=document, choices=choices)

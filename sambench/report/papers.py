@@ -15,9 +15,9 @@ from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
-from sambench.report.forms import paragraphs
 from sambench.report.table import MISSING, Cell, Row, Table, significant
 from sambench.report.tables import best_of, printed, sure_means
+from sambench.report.wording import paragraphs
 
 notes = partial(paragraphs, "papers.md")
 """Returns the notes of a kind of table, of some facts."""

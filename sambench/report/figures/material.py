@@ -18,8 +18,8 @@ from sambench.analysis.study import Study
 from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
-from sambench.report.forms import worded
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from sambench.report.wording import worded
 from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:

@@ -1,0 +1,75 @@
+"""What is said in words: templates of whole sentences, filled with facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sambench.report import table
+
+if TYPE_CHECKING:
+    import jinja2
+
+MOST_NAMED = 6
+"""Optimizers that a sentence names; of more it gives the number."""
+
+MOST_TERMS = 12
+"""Numbers that a sum spells out."""
+
+WRITTEN = (
+    *("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short", "signed"),
+    "was",
+)
+"""How templates write numbers and names, as `table` does."""
+
+
+def environment(**filters: Callable[..., object]) -> jinja2.Environment:
+    """Return what finds and fills templates; only pages have their text escaped."""
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("sambench.report"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=lambda name: str(name).endswith(".html"),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
+    found.globals |= {"MISSING": table.MISSING, "Mark": table.Mark}
+    found.filters |= filters
+    return found
+
+
+@cache
+def _sentences() -> jinja2.Environment:
+    written = {name: getattr(table, name) for name in WRITTEN}
+    return environment(**written, precise="{:.6g}".format, terms=_terms)
+
+
+def _terms(values: Sequence[float]) -> str:
+    """Write a sum, its first terms alone where they are many."""
+    if len(values) > MOST_TERMS:
+        return f"({' + '.join(f'{v:.6g}' for v in values[:3])} + ... {len(values)} values)"
+    total = f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
+    return total if math.isfinite(sum(values)) else "(...)"
+
+
+def lines_of(template: str, macro: str, /, **facts: Any) -> list[str]:
+    """Return what a macro of a template says of some facts, line by line."""
+    macros: Any = _sentences().get_template(template).module
+    said: str = getattr(macros, macro)(**facts)
+    return said.splitlines()
+
+
+def paragraphs(template: str, macro: str, /, **facts: Any) -> tuple[str, ...]:
+    """Return what a macro of a template says of some facts, each paragraph as one line."""
+    text = "\n".join(lines_of(template, macro, **facts))
+    return tuple(filter(None, (" ".join(part.split()) for part in text.split("\n\n"))))
+
+
+def worded(template: str, macro: str, /, **facts: Any) -> str:
+    """Return what a macro of a template says of some facts, as one paragraph."""
+    return " ".join(paragraphs(template, macro, **facts))
