@@ -122,43 +122,27 @@ def _numbers(study: Study, one: Comparison) -> str:
 
 def _choice(study: Study, decision: Decision) -> str:
     """Say which may be the best, which of these is cheapest, and what the choice may lose."""
-    labels = {
-        "best": decision.best,
-        "out": [label for label in decision.labels if label not in decision.best],
-        "choice": decision.choice,
-        "tied": decision.tied,
-        "short": decision.short,
-    }
-    names = {key: [study.title_of(label) for label in some] for key, some in labels.items()}
-    least = FOLDS if decision.scope.groups[0].folds else SEEDS
     return said(
         "choice",
-        **names,
-        **_limits(study, decision.scope),
-        least=counted(least.least_units, least.unit),
-        loss=decision.loss,
+        study=study,
+        decision=decision,
+        where=_over(study, decision.scope),
         how=partial(_how, study),
-        name=study.primary_name,
+        design=FOLDS if decision.scope.groups[0].folds else SEEDS,
     )
-
-
-def _limits(study: Study, scope: Scope) -> dict[str, Any]:
-    """Return which settings a choice is over, and what it leaves out."""
-    groups = scope.groups
-    over = f"Over {len(groups)} settings" if len(groups) > 1 else f"For {groups[0].title}"
-    return {
-        "where": over if len(study.groups) > 1 else "",
-        "several": len(groups) > 1,
-        "apart": [study.title_of(label) for label in scope.apart],
-        "elsewhere": list(scope.elsewhere),
-    }
 
 
 def _no_choice(study: Study, scope: Scope) -> str:
     """Say why nothing is chosen; nothing where one setting is all there is."""
-    shared = [study.title_of(label) for label in scope.labels]
-    where = _limits(study, scope)["where"]
-    return said("no_choice", where=where, number=len(scope.groups), shared=shared)
+    return said("no_choice", study=study, scope=scope, where=_over(study, scope))
+
+
+def _over(study: Study, scope: Scope) -> str:
+    """Say which settings a choice is over; nothing where one is all there is."""
+    if len(study.groups) == 1:
+        return ""
+    many = len(scope.groups)
+    return f"Over {many} settings" if many > 1 else f"For {scope.groups[0].title}"
 
 
 def _by_setting(study: Study) -> Iterable[str]:
@@ -167,11 +151,10 @@ def _by_setting(study: Study) -> Iterable[str]:
     compared = list(filter(None, every))
     if len(compared) < 2:
         return
-    facts = {"title": study.title_of, "how": partial(_how, study)}
-    silent = []
+    numbers, how, silent = partial(_numbers, study), partial(_how, study), []
     for found in compared:
         if shown := [one for one in found if one.shown]:
-            yield said("of_setting", shown=shown, **facts, numbers=partial(_numbers, study))
+            yield said("of_setting", study=study, shown=shown, how=how, numbers=numbers)
         else:
             silent.append(found)
     if silent:

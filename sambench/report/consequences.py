@@ -67,9 +67,9 @@ def cost(study: Study, decision: Decision) -> str:
         labels = [label for *_, label in found]
         times = [time for label in labels if (time := decision.cost[label][1]) is not None]
         ends = [factor(end(times)) for end in (min, max)] if times else []
-        alike.append((evaluations, comparable, list(map(study.title_of, labels)), ends))
+        alike.append((evaluations, comparable, labels, ends))
     alike.sort(key=lambda one: float(one[0]))
-    return said("cost", baseline=study.title_of(baseline), alike=alike) if alike else ""
+    return said("cost", study=study, baseline=baseline, alike=alike) if alike else ""
 
 
 def _devices(groups: Iterable[Group], label: str) -> set[str]:
@@ -117,20 +117,20 @@ def flatness(study: Study) -> str:
         return said("no_flatness", measured=measured)
     of_each = [one for group in study.groups for one in group.by(found[0].metric.name)]
     told = {(one.candidate, one.verdict) for one in found}
-    held_back = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
-    better_sides = (one.candidate if one.gains else one.baseline for one in held_back)
+    spoiled = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
+    better_sides = (one.candidate if one.gains else one.baseline for one in spoiled)
     flatter = [one for one in found if one.verdict == BETTER]
     text = said(
         "flatness",
+        study=study,
         where=where(study, found) if len({one.setting for one in of_each if one.n}) > 1 else "",
         found=found,
         flatter=sorted(flatter, key=lambda one: one.estimate or 0.0),
         sharper=[one for one in found if one.verdict == WORSE],
-        spoiled=[study.title_of(label) for label in dict.fromkeys(better_sides)],
+        held_back=list(dict.fromkeys(better_sides)),
         alone=[o for o in of_each if o.shown and (o.candidate, o.verdict) not in told],
         baseline=baseline_of(study, found),
         names=partial(named, study, among=found),
-        title=study.title_of,
     )
     every, within = flat_and_accurate(study) or (None, None)
     if every is None or every.interval is None:
@@ -141,9 +141,9 @@ def flatness(study: Study) -> str:
 def cautions(study: Study) -> str:
     """Say what limits the answer: lost runs, choices made silently, too few units."""
     lines = [(group, line) for group in study.groups for line in group.lines]
-    several = ambiguous_baseline(study.groups, study.baseline)
     text = said(
         "cautions",
+        study=study,
         lost=[(group, line, ends.items()) for group, line in lines if (ends := line.lost())],
         in_doubt=doubts(record for group in study.groups for record in group.completed),
         at_none=[
@@ -152,11 +152,9 @@ def cautions(study: Study) -> str:
             for _, line in lines
             if (number := sum(run.value <= 0 and not run.collapsed for run in line.read(metric)))
         ],
-        baselines=[study.title_of(label) for label in several],
-        label=several[1] if several else "",
+        several=ambiguous_baseline(study.groups, study.baseline),
         differing=unlike(study, itertools.chain(*study.pooled.values())),
         tuned=_several_settings(study),
-        several=len(study.groups) > 1,
     )
     return " ".join(filter(None, (text, settling(study))))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sambench.analysis.study import Study
 from sambench.report import table
 
 if TYPE_CHECKING:
@@ -46,7 +47,12 @@ def environment(**filters: Callable[..., object]) -> jinja2.Environment:
 @cache
 def _sentences() -> jinja2.Environment:
     written = {name: getattr(table, name) for name in WRITTEN}
-    return environment(**written, precise="{:.6g}".format, terms=_terms)
+    return environment(**written, precise="{:.6g}".format, terms=_terms, titles=_titles)
+
+
+def _titles(labels: Iterable[str], study: Study) -> list[str]:
+    """Return how lines are printed."""
+    return list(map(study.title_of, labels))
 
 
 def _terms(values: Sequence[float]) -> str:
