@@ -67,7 +67,7 @@ def protocol(group: Group) -> str:
         schedule=schedule_of(setting),
         unusual=unusual_settings(setting),
         places=sorted({_place(record.environment) for record in done if record.environment}),
-        met=sum(bool(record.final and record.final["target_met"]) for record in done),
+        met=sum(bool((record.final or {}).get("target_met")) for record in done),
         done=len(done),
     )
 
