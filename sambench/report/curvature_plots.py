@@ -132,14 +132,13 @@ def _percent(value: float, stderr: float) -> str:
 def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw loss and accuracy along a random direction."""
     figure, (top, bottom) = column_figure(3.0, (2, 1))
-    x, accuracy = arrays["x"], arrays["accuracy"]
+    x = arrays["x"]
     draw_loss(top, arrays["loss"], x, color=BLUE)
-    bottom.plot(x, 100 * accuracy, color=VERMILION, lw=LINE)
+    bottom.plot(x, 100 * arrays["accuracy"], color=VERMILION, lw=LINE)
     for ax in (top, bottom):
         ax.axvline(0, color=GREY, lw=0.6, ls=":")
-    bottom.set_xlabel("Step along a random direction (filter norms)")
-    bottom.set_xlim(x[0], x[-1])
-    _loss_and_accuracy(figure, [arrays["loss"]], [accuracy])
+    _set_axes(figure, [arrays["loss"]], [arrays["accuracy"]])
+    bottom.set(xlabel="Step along a random direction (filter norms)", xlim=(x[0], x[-1]))
     return _titled(figure, record, section, "filter-normalised line")
 
 
@@ -194,21 +193,19 @@ def surface_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
 def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw loss and accuracy between two runs' weights, with both kinds of statistics."""
     figure, (top, bottom) = column_figure(3.2, (2, 1))
-    alphas = arrays["alphas"]
     recomputed = section["batch_norm"] == "recalibrate"
     label = "BatchNorm statistics recomputed" if recomputed else "loss"
-    draw_loss(top, arrays["loss"], alphas, color=BLUE, label=label)
-    bottom.plot(alphas, 100 * arrays["accuracy"], color=BLUE, lw=LINE)
-    losses = [arrays["loss"]]
+    drawn: dict[str, dict[str, Any]] = {"": {"label": label, "color": BLUE}}
     if recomputed:
-        losses.append(arrays["kept_loss"])
-        kept = {"label": "statistics interpolated", "ls": "--"}
-        draw_loss(top, arrays["kept_loss"], alphas, color=VERMILION, **kept)
-        bottom.plot(alphas, 100 * arrays["kept_accuracy"], color=VERMILION, lw=LINE, ls="--")
+        drawn["kept_"] = {"label": "statistics interpolated", "color": VERMILION, "ls": "--"}
+    for kind, style in drawn.items():
+        draw_loss(top, arrays[f"{kind}loss"], arrays["alphas"], **style)
+        bottom.plot(arrays["alphas"], 100 * arrays[f"{kind}accuracy"], lw=LINE, **style)
+    if recomputed:
         top.legend(fontsize=SMALL, frameon=False, loc="best")
-    bottom.set_xlim(0, 1)
-    bottom.set_xlabel(r"$\alpha$ in $(1-\alpha)\,w_{0} + \alpha\,w_{1}$")
-    _loss_and_accuracy(figure, losses, [arrays["accuracy"], arrays["kept_accuracy"]])
+    losses = [arrays[f"{kind}loss"] for kind in drawn]
+    _set_axes(figure, losses, [arrays["accuracy"], arrays["kept_accuracy"]])
+    bottom.set(xlabel=r"$\alpha$ in $(1-\alpha)\,w_{0} + \alpha\,w_{1}$", xlim=(0, 1))
     subtitle = f"to {section['with']}, {section['samples']} training images"
     return png(figure, f"interpolation from {record.name}", subtitle)
 
@@ -280,7 +277,7 @@ def draw_loss(ax: Axes, loss: Floats, x: Floats, **style: Any) -> None:
     ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), **{"lw": LINE, **style})
 
 
-def _loss_and_accuracy(figure: Figure, losses: list[Floats], accuracies: list[Floats]) -> None:
+def _set_axes(figure: Figure, losses: list[Floats], accuracies: list[Floats]) -> None:
     """Set the y axes of a panel of losses above one of accuracies."""
     top, bottom = figure.axes
     low, high = loss_range(losses)
