@@ -14,7 +14,7 @@ from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
 from sambench.report import consequences
 from sambench.report.consequences import said
-from sambench.report.table import counted, mean_and_spread, short
+from sambench.report.table import mean_and_spread, short
 
 
 def answer_text(study: Study) -> tuple[str, ...]:
@@ -111,13 +111,7 @@ def _numbers(study: Study, one: Comparison) -> str:
     if after.mean is None or before.mean is None:
         return short(one)
     unit = "run" if group.folds else "seed"
-    told, both = ["", ""], ""
-    if {len(after.values), len(before.values)} != {one.pairs}:
-        told = [f" in {counted(len(cell.values), unit)}" for cell in (after, before)]
-        both = f"in the {counted(one.pairs, unit)} of both "
-    of = " of test images" if one.metric.name == PRIMARY else ""
-    means = f"{after.mean:.1f} %{of}{told[0]} against {before.mean:.1f} %{told[1]}"
-    return f"{means}, {both}{short(one)}"
+    return said("numbers", one=one, after=after, before=before, unit=unit)
 
 
 def _choice(study: Study, decision: Decision) -> str:
