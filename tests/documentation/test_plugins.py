@@ -30,6 +30,7 @@ def test_its_model_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.build(3, 32, False)(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
 
 
+@pytest.mark.usefixtures("plugins_forgotten")
 @pytest.mark.parametrize("command", re.findall(r"^    sambench (.*)$", PAGE, re.MULTILINE))
 def test_its_options_exist(command: str) -> None:
     name, *words = shlex.split(command)
