@@ -50,18 +50,13 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
 
     samples: Annotated[Whole | None, "Number of training images to measure on; null for all."] = 512
     tol: Annotated[Tolerance, "Relative error to reach for the eigenvalues."] = 1e-2
-    trace_tol: Annotated[
-        Tolerance, "Relative half width to reach for the trace's 95 % interval."
-    ] = 0.05
+    trace_tol: Annotated[Tolerance, "Relative half width of the trace's 95 % interval."] = 0.05
     max_matvecs: Annotated[
         Annotated[int, Meta(ge=8, le=LARGEST)],
-        "Maximum number of Hessian-vector products for the eigenvalues, for the trace, and for "
-        "each batch.",
+        "Most Hessian-vector products for the eigenvalues, for the trace, and for each batch.",
     ] = 100
     minutes: Annotated[
-        Positive | None,
-        "Maximum duration of one run's measurement; null for no limit.",
-        unit("minutes"),
+        Positive | None, "Maximum duration for one run; null for no limit.", unit("minutes")
     ] = None
     seed: Annotated[Count, "Seed of start vectors and probes."] = 0
     k: Annotated[Whole, "How many of the largest eigenvalues to find."] = 1
@@ -76,12 +71,8 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 0
     sigma: Annotated[Positive, "Size of that noise, relative to the norm of each filter."] = 0.01
     batch_norm: BatchNorm = "eval"
-    dtype: Annotated[
-        Literal["float32", "float64"], "Arithmetic of the network during the measurement."
-    ] = "float32"
-    adaptive: Annotated[
-        bool, "Also measure the Hessian with respect to relative changes of the weights."
-    ] = False
+    dtype: Annotated[Literal["float32", "float64"], "Arithmetic of the network."] = "float32"
+    adaptive: Annotated[bool, "Also measure the Hessian of relative changes of weights."] = False
     per_layer: Annotated[bool, "Also measure each layer's block of the Hessian."] = False
     include_l2: Annotated[
         bool, "Measure the loss including the run's weight decay, and loss_decay, as an L2 penalty."
@@ -105,9 +96,7 @@ class Studies(Definition, frozen=True, kw_only=True):
     noise: Annotated[Positive, "Standard deviation of the average case's noise."] = 0.01
     relative_noise: Annotated[Positive, "The same noise relative to each weight."] = 0.1
     points: Annotated[
-        Whole,
-        "Points on each axis of a plane, an odd number from 3 on; a line has twice as many, less "
-        "one.",
+        Whole, "Points on each axis of a plane, an odd number N from 3 on; 2N - 1 on a line."
     ] = 21
     seed: Annotated[Count, "Seed of probes, noise and directions."] = 0
     batch_norm: BatchNorm = "eval"

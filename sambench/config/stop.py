@@ -32,15 +32,10 @@ class StopRule:
 STOP_RULES: Mapping[str, StopRule] = {
     "epochs": StopRule(meaning="All `epochs` are trained."),
     "train-accuracy": StopRule(
-        default=1.0,
-        unit="fraction",
-        maximum=1.0,
-        meaning="The training accuracy reaches this value.",
+        default=1.0, unit="fraction", maximum=1.0, meaning="Training accuracy reaches this value."
     ),
     "patience": StopRule(
-        default=10.0,
-        unit="epochs",
-        meaning="The validation loss has not improved for this many epochs.",
+        default=10.0, unit="epochs", meaning="Validation loss does not improve for this long."
     ),
     "gradient-evaluations": StopRule(
         unit="passes", meaning="This many gradient evaluations (passes) are spent."

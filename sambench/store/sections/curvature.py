@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from sambench.files.definition import Amount, Count, Fraction, Name, Section, unit
 
+Equivalents = Annotated[Count | Amount, "Both together, a forward pass counted as a third."]
 EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
 
 
@@ -34,11 +35,7 @@ class Top(Section, frozen=True, kw_only=True):
     ] = UNSET
     lowest: Annotated[float, "The most negative eigenvalue."]
     lowest_residual: Annotated[Amount, "The residual of `lowest`."]
-    lowest_converged: Annotated[
-        bool,
-        "Whether `lowest` and `lower_bound` are within the tolerance; the measurement does "
-        "not wait for it.",
-    ]
+    lowest_converged: Annotated[bool, "Whether `lowest` and its bound are within the tolerance."]
     lower_bound: Annotated[float, "No eigenvalue is smaller, at the confidence of the upper bound."]
     matvecs: Annotated[Count, "Hessian-vector products used."]
     converged: Annotated[bool, "Whether all values are certified."]
@@ -56,9 +53,7 @@ class Trace(Section, frozen=True, kw_only=True):
     stderr: Annotated[Amount, "Its standard error."]
     interval: Annotated[list[float], "Student-t 95 % confidence interval."]
     samples: Annotated[Count, "Number of random probes."]
-    method: Annotated[
-        Literal["hutchinson", "xtrace"], '"hutchinson"; older records may have "xtrace".'
-    ]
+    method: Annotated[Literal["hutchinson", "xtrace"], '"xtrace" in older records only.']
     matvecs: Annotated[Count, "Hessian-vector products used, besides those of the eigenvalues."]
     converged: Annotated[bool, "Whether half the interval is at most the tolerance times |value|."]
     ended_by: Annotated[EndedBy, "Why the computation ended."]
@@ -68,9 +63,7 @@ class Trace(Section, frozen=True, kw_only=True):
 class BatchSpectrum(Section, frozen=True, kw_only=True):
     """One or some numbers of every batch's Hessian."""
 
-    values: Annotated[
-        list[float], "The numbers measured, batch after batch (topk: five for each batch)."
-    ]
+    values: Annotated[list[float], "The numbers of one batch after another (topk: five each)."]
     residuals: Annotated[
         list[float], "For eigenvalues |Hv - value v|, for traces the standard error, else 0."
     ]
@@ -128,10 +121,7 @@ class Measured(Section, frozen=True, kw_only=True):
 class Density(Section, frozen=True, kw_only=True):
     """The distribution of all eigenvalues, by stochastic Lanczos quadrature; curves in the file."""
 
-    file: Annotated[
-        Name,
-        "File beside the record with nodes, weights, smoothed density and its error.",
-    ]
+    file: Annotated[Name, "File beside the record: nodes, weights, smoothed density, its error."]
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, "Statistics that batch normalisation used."]
     probes: Annotated[Count, "Number of random starts."]
@@ -155,20 +145,13 @@ class Rise(Section, frozen=True, kw_only=True):
     """A rise of the mean loss above that of the weights themselves."""
 
     value: Annotated[float, "The rise, in nats."]
-    stderr: Annotated[
-        Amount | None, "Standard error over draws or batches; null where there is only one."
-    ]
-    lower_bound: Annotated[
-        bool,
-        "Whether the value is a lower bound: the search for a worst case proves no maximum.",
-    ]
+    stderr: Annotated[Amount | None, "Standard error over draws or batches; null for just one."]
+    lower_bound: Annotated[bool, "Whether the rise may be higher: a search proves no maximum."]
     rho: Annotated[Amount, "Radius of the ball, or standard deviation of the noise."]
     loss: Annotated[float, "Loss at the weights themselves.", unit("nats")]
     forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
     gradients: Annotated[Count | Amount, "Gradients over all images."]
-    gradient_equivalents: Annotated[
-        Count | Amount, "Both together, a forward pass counted as a third."
-    ]
+    gradient_equivalents: Equivalents
 
 
 class Rises(Section, frozen=True, kw_only=True):
@@ -177,14 +160,9 @@ class Rises(Section, frozen=True, kw_only=True):
     file: Annotated[Name, "File beside the record with the rise of each batch and draw."]
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, "Statistics that batch normalisation used."]
-    seed: Annotated[
-        Count,
-        "Seed of restarts and, together with the name of the run's folder, of the noise.",
-    ]
+    seed: Annotated[Count, "Seed of restarts and, with the name of the run's folder, of the noise."]
     m: Annotated[Count, "Number of images over which each worst case is taken."]
-    measures: Annotated[
-        dict[str, Rise], "Rises by definition: SAM's step, worst cases, average cases."
-    ]
+    measures: Annotated[dict[str, Rise], "By definition: SAM's step, worst cases, average cases."]
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
@@ -198,21 +176,15 @@ class Picture(Section, frozen=True, kw_only=True):
     seed: Annotated[Count, "Seed of the directions."]
     points: Annotated[Count, "Number of points on each axis."]
     extent: Annotated[float, "The axes run from minus this to this."]
-    loss: Annotated[
-        float | None, "Loss at the weights themselves; null where it is not finite.", unit("nats")
-    ]
+    loss: Annotated[float | None, "Loss at the weights; null where it is not finite.", unit("nats")]
     highest_loss: Annotated[float, "The highest finite loss."]
     overflowed: Annotated[Count, "Number of points whose loss is infinite."]
     step_lengths: Annotated[list[float], "Length of a unit step on each axis."]
-    eigenvalues: Annotated[
-        list[float] | None, "Eigenvalues of the axes, where the axes are eigenvectors; else null."
-    ]
+    eigenvalues: Annotated[list[float] | None, "Those of the axes, if these are eigenvectors."]
     converged: Annotated[bool | None, "Whether these eigenvalues converged; null for other axes."]
     forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
     gradients: Annotated[Count | Amount, "Gradients over all images."]
-    gradient_equivalents: Annotated[
-        Count | Amount, "Both together, a forward pass counted as a third."
-    ]
+    gradient_equivalents: Equivalents
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
@@ -225,18 +197,14 @@ class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, '"recalibrate" where there are running statistics, else "none".']
     distance: Annotated[Amount, "L2 distance over all trainable weights."]
-    barrier: Annotated[
-        float | None, "Highest rise of the loss above the straight line between its two ends."
-    ]
+    barrier: Annotated[float | None, "Highest rise of the loss above the line between its ends."]
     loss: Annotated[
-        list[float | None], "Loss at both ends, with statistics measured anew.", unit("nats")
+        list[float | None], "Loss at both ends, statistics measured anew.", unit("nats")
     ]
     kept_loss: Annotated[list[float | None], "Loss at both ends, with interpolated statistics."]
     forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
     gradients: Annotated[Count | Amount, "Gradients over all images."]
-    gradient_equivalents: Annotated[
-        Count | Amount, "Both together, a forward pass counted as a third."
-    ]
+    gradient_equivalents: Equivalents
     seconds: Annotated[Amount, "Time it took.", unit("seconds")]
 
 
@@ -256,10 +224,7 @@ class Landscape(Section, frozen=True, kw_only=True):
 class Hessian(Section, frozen=True, kw_only=True):
     """Curvature of the mean loss over some training images at the tested weights."""
 
-    definition: Annotated[
-        str,
-        'What median, mean and std are taken of; "none" where batches were left out.',
-    ]
+    definition: Annotated[str, 'What median, mean and std are of; "none" without batches.']
     samples: Annotated[Count, "Number of training images that it was measured on."]
     batches: Annotated[Count, "Number of batches that they were cut into."]
     batch_sizes: Annotated[list[int], "Sizes of these batches, each named once."]
@@ -301,15 +266,11 @@ class Hessian(Section, frozen=True, kw_only=True):
     fraction_negative: Annotated[Fraction | UnsetType, "Share of the values that are negative."] = (
         UNSET
     )
-    batch_spectrum: Annotated[
-        BatchSpectrum | UnsetType, "The values of the batches themselves."
-    ] = UNSET
+    batch_spectrum: Annotated[BatchSpectrum | UnsetType, "Values of the single batches."] = UNSET
     perturbations: Annotated[
         Count | UnsetType, "How often each batch was measured under weight noise, if it was."
     ] = UNSET
-    sigma: Annotated[
-        Amount | UnsetType, "Size of that noise, relative to the norm of each filter."
-    ] = UNSET
+    sigma: Annotated[Amount | UnsetType, "That noise, relative to each filter's norm."] = UNSET
     adaptive: Annotated[
         Extremes | UnsetType,
         "Eigenvalues and trace with respect to relative changes of the weights.",
@@ -323,9 +284,7 @@ class Hessian(Section, frozen=True, kw_only=True):
         list[str], "Sentences on what a limit or a subset of the images did to the errors."
     ]
     available_samples: Annotated[Count, "Number of training images that there are."]
-    settings: Annotated[
-        dict[str, bool | int | float | str | None], "The settings of the measurement."
-    ]
+    settings: Annotated[dict[str, bool | int | float | str | None], "Those of the measurement."]
     density: Annotated[Density | UnsetType, "Distribution of all eigenvalues."] = UNSET
     sharpness: Annotated[Rises | UnsetType, "Rises of the loss."] = UNSET
     landscape: Annotated[Landscape | UnsetType, "Pictures of the loss."] = UNSET

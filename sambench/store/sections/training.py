@@ -75,12 +75,8 @@ class Pixels(Section, frozen=True, kw_only=True):
         "Bits by which 16-bit grey files were scaled, given or found; 0 where no file is "
         "deep, and in sets prepared before the found bits were stored.",
     ]
-    mean: Annotated[
-        list[float], "Subtracted from pixels in [0, 1]; one number, or one for each channel."
-    ]
-    std: Annotated[
-        list[float], "What these are then divided by; one number, or one for each channel."
-    ]
+    mean: Annotated[list[float], "Subtracted from pixels in [0, 1]; one number, or one a channel."]
+    std: Annotated[list[float], "Then divided by; one number, or one for each channel."]
 
 
 class Data(Section, frozen=True, kw_only=True):
@@ -115,14 +111,8 @@ class Data(Section, frozen=True, kw_only=True):
 class Start(Section, frozen=True, kw_only=True):
     """Tensors of the file of weights that a run started from; its sha256 is `config.weights`."""
 
-    tensors: Annotated[
-        Count,
-        "Number of tensors of the network, without counters of batch normalisation.",
-    ]
-    new: Annotated[
-        list[str],
-        "Names of the tensors that kept their random values: those of the last layer.",
-    ]
+    tensors: Annotated[Count, "Tensors of the network, counters of batch normalisation apart."]
+    new: Annotated[list[str], "Tensors that kept their random values: those of the last layer."]
     unused: Annotated[list[str], "Names of tensors of the file for which the network has no place."]
 
 
@@ -143,9 +133,7 @@ class Test(Fit, frozen=True, kw_only=True):
 
     n: Annotated[Count, "Number of test images."]
     balanced_accuracy: Annotated[Fraction, "Mean recall over the classes."]
-    auroc: Annotated[
-        Fraction | None, "Area under the ROC curve; null where only one class is present."
-    ]
+    auroc: Annotated[Fraction | None, "Area under the ROC curve; null where one class is absent."]
     sensitivity: Annotated[
         Fraction | None,
         "Share of the positive images classified as positive; null where there are none.",
@@ -154,16 +142,11 @@ class Test(Fit, frozen=True, kw_only=True):
         Fraction | None,
         "Share of the negative images classified as negative; null where there are none.",
     ]
-    f1: Annotated[
-        Fraction | None, "Harmonic mean of precision and sensitivity; null where undefined."
-    ]
+    f1: Annotated[Fraction | None, "Harmonic mean of precision and sensitivity; null if undefined."]
     ece: Annotated[Fraction, "Expected calibration error, 15 bins of equal width."]
     brier: Annotated[Amount, "Brier score, summed over classes: 0 to 2."]
     majority_accuracy: Annotated[Fraction, "Accuracy of always naming the most frequent class."]
-    collapsed: Annotated[
-        bool,
-        "Whether every image was given the same class although several are present.",
-    ]
+    collapsed: Annotated[bool, "Whether every image was given one class, though several are there."]
     robust: Annotated[
         dict[str, str | float | list[int | float]] | UnsetType,
         "Accuracy under disturbances, where `shifts` asks for it: the family (`shifts`), the "
@@ -175,12 +158,8 @@ class Final(Section, frozen=True, kw_only=True):
     """How training ended, and the metrics of the tested weights."""
 
     epochs: Annotated[Count, "Number of epochs trained."]
-    stopped_by: Annotated[
-        str, 'The stop rule that ended training, or "epochs" after the last epoch.'
-    ]
-    target_met: Annotated[
-        bool | None, "Whether the rule's target was reached; null for rules without one."
-    ]
+    stopped_by: Annotated[str, 'The stop rule that ended training; "epochs" after the last epoch.']
+    target_met: Annotated[bool | None, "Whether the rule's target was reached; null without one."]
     selection: Annotated[str, "Which weights were tested: last, or best-validation."]
     selected_epoch: Annotated[Count, "Epoch of the tested weights, counted from 1."]
     train: Annotated[Fit, "Fit to the training images, without augmentation."]
@@ -198,9 +177,7 @@ class Cost(Section, frozen=True, kw_only=True):
         " warm-up pass.",
         unit("seconds"),
     ]
-    evaluation_seconds: Annotated[
-        Amount, "Duration of evaluation during and after training.", unit("seconds")
-    ]
+    evaluation_seconds: Annotated[Amount, "Evaluation during and after training.", unit("seconds")]
     overhead_seconds: Annotated[Amount, "Duration of loading, warm-up and saving.", unit("seconds")]
     steps: Annotated[Count, "Number of updates of the weights."]
     gradient_evaluations: Annotated[
@@ -209,18 +186,13 @@ class Cost(Section, frozen=True, kw_only=True):
         "counts as a third.",
         unit("passes"),
     ]
-    images_per_second: Annotated[
-        Amount | None,
-        "Images trained on (each once in a step) divided by the training seconds.",
-    ]
+    images_per_second: Annotated[Amount | None, "Images of all steps divided by training seconds."]
     peak_memory_bytes: Annotated[
         Count,
         "On a GPU the most memory allocated, on a CPU the most that the process held.",
         unit("bytes"),
     ]
-    energy_joules: Annotated[
-        Amount | None, "Energy used; null where it was not measured.", unit("joules")
-    ]
+    energy_joules: Annotated[Amount | None, "Null where it was not measured.", unit("joules")]
 
 
 class Rounding(Section, frozen=True, kw_only=True):
@@ -243,9 +215,7 @@ class Perturbation(Section, frozen=True, kw_only=True):
         Fraction,
         "Share of |e|² in tensors of one dimension: biases and normalisation layers.",
     ]
-    gradient_cosine: Annotated[
-        float, "Cosine of the angle between the gradients at w and at w + e."
-    ]
+    gradient_cosine: Annotated[float, "Cosine of the angle between the gradients at w and w + e."]
     gradient_norm_ratio: Annotated[Amount, "Length of the gradient at w + e divided by that at w."]
     sharpness: Annotated[float, "L(w + e) - L(w)."]
     rounding: Annotated[
