@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,8 @@ def _complete(definition: Schema, structure: type[Struct]) -> None:
     That is all fields but those that it may lack, and no other.
     """
     properties, required = definition["properties"], definition["required"]
+    if "description" in definition:  # from Python 3.13 on docstrings come without indentation
+        definition["description"] = inspect.cleandoc(definition["description"])
     for field in described(structure):
         properties[field.name] = {"description": field.meaning, **properties[field.name]}
     definition["required"] = [
