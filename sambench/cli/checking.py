@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from sambench.cli.screen import Screen
@@ -96,18 +97,14 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
 
 def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
     """Yield a line for each batch size that is more than the training images."""
-    for config in configs:
-        if 2 * config.batch_size > len(prepared):  # or the training part need not be looked at
-            split = make_split(
-                *(prepared, config.split),
-                fold=config.fold,
-                seed=config.split_seed,
-                validation=config.validation,
-            )
-            if config.batch_size > (number := len(split.train)):
+    of_batches = attrgetter("batch_size", "split", "fold", "split_seed", "validation")
+    for size, split, fold, seed, validation in dict.fromkeys(map(of_batches, configs)):
+        if 2 * size > len(prepared):  # or the training part need not be looked at
+            parts = make_split(prepared, split, fold=fold, seed=seed, validation=validation)
+            if size > (number := len(parts.train)):
                 yield (
-                    f"batch_size={config.batch_size} is more than the {number} training images, "
-                    "so each step takes them all"
+                    f"batch_size={size} is more than the {number} training images, so each step "
+                    "takes them all"
                 )
 
 
