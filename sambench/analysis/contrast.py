@@ -17,6 +17,8 @@ from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
+UNSET_OF_OPTIMIZERS = {f"optimizer.{k}": rule.default for k, rule in declared(Mechanics).items()}
+"""What a run's optimizer has where its record does not say otherwise."""
 
 
 def contrast_optimizers(
@@ -134,8 +136,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 
     Those that a record leaves out, as they are at their default, are among them.
     """
-    usual = {name: rule.default for name, rule in declared(Mechanics).items()}
-    found: dict[str, Any] = {f"optimizer.{name}": value for name, value in usual.items()}
+    found: dict[str, Any] = {**UNSET_OF_OPTIMIZERS}
     for name, value in {**DEFAULTS, **record.config.to_dict()}.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}
