@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -190,7 +191,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     # what a step-down test says of a shown difference: its interval ends at none at the nearest
     cut = (p < ALPHA) & ~turned & (low * high < 0)
     low[cut & (found.mean > 0)] = high[cut & (found.mean < 0)] = 0.0
-    names = np.array(_unit_names(keys))
+    names = _unit_names(keys)
     for place, column in enumerate(columns):
         there = np.isfinite(values[:, place])
         mean, sd = float(found.mean[place]), float(found.sd[place])
@@ -201,7 +202,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
             turned=bool(turned[place]),
             spoiled=column.spoiled[(mean > 0) == metric.higher_is_better],
             p_equivalent=_known(min(equal[place], 1.0)),
-            names=tuple(names[there].tolist()),
+            names=tuple(itertools.compress(names, there)),  # the same strings in all
             differences=tuple(_printed(value, metric) for value in values[there, place].tolist()),
             estimate=_known(_printed(mean, metric)),
             low=_known(_printed(low[place], metric)),

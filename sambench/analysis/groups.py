@@ -40,6 +40,7 @@ class Reading(NamedTuple):
     record: RunRecord
     value: float  # on the printed scale
     collapsed: bool
+    converged: bool  # as far as it says
     comparable: bool
 
 
@@ -105,12 +106,13 @@ class Line:
         Comparable is a positive number, if it is for a ratio, and the curvature of a run that did
         not collapse and is at a minimum: by none of its measures may it be zero or negative.
         """
-        of_runs = (self.records, self.numbers(metric), self._collapsed, self._at_minimum)
-        for record, value, flat, minimum in zip(*of_runs, strict=True):
+        of_minima = (self._collapsed, metric.trusted(self.records), self._at_minimum)
+        runs = zip(self.records, self.numbers(metric), *of_minima, strict=True)
+        for record, value, flat, converged, minimum in runs:
             if value is not None and record.status == COMPLETED:
                 whole = not metric.curvature or not flat
                 positive = not metric.ratio or (value > 0 and (minimum or not metric.curvature))
-                yield Reading(record, value, flat, whole and positive)
+                yield Reading(record, value, flat, converged, whole and positive)
 
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""

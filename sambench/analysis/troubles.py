@@ -9,14 +9,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sambench.analysis.groups import Group, by_key, setting_text
-from sambench.analysis.metrics import METRICS, collapsed, value_at
+from sambench.analysis.metrics import METRICS, collapsed
 from sambench.analysis.units import device_of
 from sambench.config.run_config import RunConfig
 from sambench.files.yaml_text import read_own_yaml
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
-
-CONVERGED = tuple(dict.fromkeys(m.converged for m in METRICS if m.converged))
-"""Where records say whether a measurement did."""
 
 
 def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
@@ -90,7 +87,7 @@ def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
         },
         "collapsed": _named(filter(collapsed, done)),
         "target not met": _named(missed),
-        "not converged": _named(filter(_unconverged, done), _unconverged),
+        "not converged": _unconverged(done),
         "leaked": _named(
             filter(leaked, done),
             lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",
@@ -143,7 +140,12 @@ def _way(record: RunRecord) -> str:
     return ", ".join(f"{key} {section[key]}" for key in keys if key in section)
 
 
-def _unconverged(record: RunRecord) -> str:
-    """Name what of a run's curvature did not converge."""
-    doubtful = {path for path in CONVERGED if value_at(record, path) is False}
-    return ", ".join(m.title for m in METRICS if m.converged in doubtful).lower()
+def _unconverged(records: Sequence[RunRecord]) -> Runs:
+    """Return the runs with measurements that did not converge, and which these are."""
+    found: dict[str, list[str]] = {}
+    for metric in METRICS:
+        if metric.converged:
+            for record, sure in zip(records, metric.trusted(records), strict=True):
+                if not sure:
+                    found.setdefault(record.name, []).append(metric.title.lower())
+    return {r.name: ", ".join(found[r.name]) for r in records if r.name in found}

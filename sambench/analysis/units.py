@@ -55,7 +55,7 @@ def tabulate(group: Group, metric: Metric) -> Table:
         for record in line.records:
             lost[rows[repeat(record)], column] = record.status in LOST
             spoiled[rows[repeat(record)], column] = record.status == DIVERGED
-        for record, value, _, comparable in line.read(metric):
+        for record, value, _, _, comparable in line.read(metric):
             if comparable:
                 values[rows[repeat(record)], column] = math.log(value) if metric.ratio else value
             else:  # measured, but of no minimum or of a collapsed run
@@ -152,7 +152,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
-        unconverged=metric.trusted(record for record, _ in used).count(False),
+        unconverged=sum(run.comparable and not run.converged for run in done),
     )
 
 
@@ -170,13 +170,14 @@ class Measured(NamedTuple):
 
 def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
     """Return the completed runs that have both a curvature and a test accuracy."""
+    accuracy = find_metric("accuracy")
     return [
-        Measured(value, score, group.unit(run), group.title, line.label, sound, minimum)
+        Measured(value, score, group.unit(run), group.title, line.label, sure and not flat, minimum)
         for group in groups
         for line in group.lines
-        for run, value, flat, minimum in line.read(metric)
-        if (score := find_metric("accuracy").of(run)) is not None
-        for sound in [metric.trusted([run])[0] and not flat]
+        for scores in [dict(zip((r.id for r in line.records), line.numbers(accuracy), strict=True))]
+        for run, value, flat, sure, minimum in line.read(metric)
+        if (score := scores[run.id]) is not None
     ]
 
 

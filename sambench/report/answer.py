@@ -24,10 +24,12 @@ def answer_text(study: Study) -> tuple[str, ...]:
         return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
     decision = decide(study, scope)
-    chosen = [_choice(study, decision), consequences.cost(study, decision)] if decision else []
+    chosen = [said("no_choice", study=study, scope=scope, where=_over(study, scope))]
+    if decision:
+        chosen = [_choice(study, decision), consequences.cost(study, decision)]
     parts = [
         " ".join(filter(None, (part, _which(study), consequences.few_images(study)))),
-        *(chosen or ([_no_choice(study, scope)] if scope else [])),
+        *chosen,
         consequences.flatness(study),
         consequences.cautions(study),
         *_by_setting(study),
@@ -126,14 +128,9 @@ def _choice(study: Study, decision: Decision) -> str:
     )
 
 
-def _no_choice(study: Study, scope: Scope) -> str:
-    """Say why nothing is chosen; nothing where one setting is all there is."""
-    return said("no_choice", study=study, scope=scope, where=_over(study, scope))
-
-
-def _over(study: Study, scope: Scope) -> str:
+def _over(study: Study, scope: Scope | None) -> str:
     """Say which settings a choice is over; nothing where one is all there is."""
-    if len(study.groups) == 1:
+    if scope is None or len(study.groups) == 1:
         return ""
     many = len(scope.groups)
     return f"Over {many} settings" if many > 1 else f"For {scope.groups[0].title}"

@@ -129,7 +129,7 @@ def numbers_of(table: Table) -> list[list[Any]]:
 
 
 def runs_table(groups: Iterable[Group]) -> Rows:
-    """Return a row for each run: its state, every setting, and every metric that any run has.
+    """Yield a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
@@ -153,7 +153,8 @@ def runs_table(groups: Iterable[Group]) -> Rows:
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
     for metric in measured(runs):
         columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
-    return [columns, *zip(*columns.values(), strict=True)]
+    yield columns
+    yield from zip(*columns.values(), strict=True)
 
 
 def predictions_table(groups: Iterable[Group], predictions: Mapping[str, Predictions]) -> Rows:

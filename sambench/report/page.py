@@ -94,6 +94,7 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     for name, content in files.items():
         made = content()
         (write_text if isinstance(made, str) else write_bytes)(folder / name, made)  # type: ignore[arg-type]
+        del made  # it may be large, and the next one is made before the name is given away
     for name in before:
         if name not in files and ".." not in Path(name).parts:
             (folder / name).unlink(missing_ok=True)
