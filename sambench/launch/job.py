@@ -70,7 +70,8 @@ def main() -> int:
         return 2
     if tally.interrupted and cut.is_set() and (job := slurm_jobs.own_job()):
         log(f"job {job} was cut and is queued again")
-        subprocess.run(["scontrol", "requeue", job], check=False)
+        if subprocess.run(["scontrol", "requeue", job], check=False).returncode:
+            log(f"Slurm did not queue job {job} again; the same `sambench compare` goes on")
     return tally.exit_code
 
 

@@ -82,23 +82,25 @@ def _seconds(limit: str) -> int | None:
     return 86400 * days + sum(part * unit for part, unit in zip(parts, units, strict=True))
 
 
-def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
+def job_script(given: JobOptions, path: Path, manifest: Manifest, after: str = "") -> str:
     """Return the script of an array job that does the runs of a manifest, with its logs beside it.
 
-    Slurm sends USR2 to the script's process before the time limit and at a preemption; until
-    Python is up, it is ignored.
+    It begins `after` another array, if one is given. Slurm sends USR2 to the script's process
+    before the time limit and at a preemption; until Python is up, it is ignored.
     """
     folder, each, runs = path.parent, given.runs_per_job, max(1, len(manifest.configs))
     alone = manifest.configs[0].name if runs == len(manifest.configs) == 1 else None
     most = f"%{given.parallel}" if given.parallel else ""
+    waits = [given.sbatch.get("dependency"), f"afterany:{after}" if after else None]
     options = {
         "job-name": job_name(manifest.suite, alone),
-        "output": f"{folder}/%A_%a.log",
+        "output": f"{folder}".replace("%", "%%") + "/%A_%a.log",
         "open-mode": "append",
         "requeue": "",
         "signal": f"B:USR2@{given.lead}",
         "array": f"0-{-(-runs // each) - 1}{most}",
         **given.sbatch,
+        **({"dependency": ",".join(filter(None, waits))} if after else {}),
         "comment": f"{folder.name} {given.sbatch.get('comment', '')}".strip(),
     }
     head = [f"#SBATCH --{k}" + (f"={shlex.quote(v)}" if v else "") for k, v in options.items()]
@@ -179,7 +181,8 @@ class End(NamedTuple):
         return killed or self.state in LOST
 
     def __str__(self) -> str:
-        return f"{self.state}, exit code {self.exit_code}" if self.state else "Slurm has forgotten"
+        unknown = "cancelled before it began, or forgotten by Slurm"
+        return f"{self.state}, exit code {self.exit_code}" if self.state else unknown
 
 
 def sbatch(script: str, *, test: bool = False) -> str:
@@ -188,7 +191,9 @@ def sbatch(script: str, *, test: bool = False) -> str:
     if done.returncode:
         lines = dict.fromkeys(done.stderr.strip().splitlines())
         said = "; ".join(re.sub(r"^sbatch: (error: )?", "", line) for line in lines)
-        raise LaunchError(f"Slurm refused the jobs: {said or 'without a word'}")
+        many = re.search("submit.*limit|array spec", said, re.IGNORECASE)
+        fewer = "; `--runs-per-job 10` makes fewer jobs of the same runs" if many else ""
+        raise LaunchError(f"Slurm refused the jobs: {said or 'without a word'}{fewer}")
     return done.stdout.strip().partition(";")[0]
 
 
@@ -204,14 +209,15 @@ def read_queue() -> dict[str, Job] | None:
 def read_end(job: str) -> End | None:
     """Return how a job that `squeue` does not show ended; None where it may not be over.
 
-    Slurm forgets a job after some minutes, unless it keeps accounts (`sacct`).
+    Slurm forgets a job after some minutes, unless it keeps accounts (`sacct`). A task that was
+    cancelled before it began is "not found" in its array.
     """
     done = _run(["scontrol", "show", "job", "--oneliner", job])
     if done.returncode == 0:
         found = dict(re.findall(r"\b(JobState|ExitCode)=(\S+)", done.stdout))
         end = End(found.get("JobState", ""), found.get("ExitCode", ""))
         return None if end.state in _LIVE else end
-    if "Invalid job id" not in done.stderr:
+    if not re.search("Invalid job id|not found", done.stdout + done.stderr):
         return None
     kept = _run(["sacct", "-nPX", "-j", job, "--format=State,ExitCode"])
     state, _, code = kept.stdout.partition("\n")[0].partition("|")

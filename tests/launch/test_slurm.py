@@ -178,7 +178,7 @@ def test_jobs_of_any_name_are_found_and_a_damaged_file_stops_nobody(
 ) -> None:
     manifest = make_manifest(2)
     held = {**OPTIONS, "job_name": "mine", "comment": "for the paper", "hold": "", "wait": "no"}
-    assert slurm.launch(manifest, held, Watcher()).elsewhere == 2
+    assert slurm.launch(manifest, held, Watcher()).exit_code == 0
     queued = slurm.describe_queued(manifest.results, manifest.configs)
     assert [*queued] == [config.id for config in manifest.configs]
     assert all("(JobHeldUser)" in text for text in queued.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sambench.config.launcher_settings import read_options
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, LaunchError
+from sambench.launch import slurm_jobs
 from sambench.launch.slurm_jobs import End, JobOptions, job_script, name_own, read_end
 from tests.launch.conftest import ManifestMaker
 from tests.patience import wait_until
@@ -150,8 +152,8 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         ("NODE_FAIL|1:0\n", "NODE_FAIL, exit code 1:0", True),
         ("TIMEOUT|0:0\n", "TIMEOUT, exit code 0:0", True),
         ("PREEMPTED|0:0\nCOMPLETED|0:0\n", "PREEMPTED, exit code 0:0", True),
-        ("RUNNING|0:0\n", "Slurm has forgotten", False),
-        ("", "Slurm has forgotten", False),
+        ("RUNNING|0:0\n", "cancelled before it began, or forgotten by Slurm", False),
+        ("", "cancelled before it began, or forgotten by Slurm", False),
     ],
 )
 def test_of_a_job_that_slurm_has_forgotten_its_accounts_tell(
@@ -176,6 +178,26 @@ def test_what_is_known_of_a_job_without_accounts(answers: Callable[..., None]) -
     assert read_end("26_3") is None
     answers("scontrol", error="slurm_load_jobs error: Invalid job id specified\n", code=1)
     assert read_end("26_3") == End()
+    answers("scontrol", "Job 26_3 not found\n", code=1)  # of an array that it knows
+    assert read_end("26_3") == End()
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Invalid job array specification", True),
+        ("Job violates accounting/QOS policy (job submit limit, user's size ...)", True),
+        ("QOSMaxSubmitJobPerUserLimit", True),
+        ("Invalid partition name specified", False),
+    ],
+)
+def test_where_fewer_jobs_may_help_it_is_said_how(
+    answers: Callable[..., None], said: str, *, remedy: bool
+) -> None:
+    answers("sbatch", error=f"sbatch: error: Batch job submission failed: {said}\n", code=1)
+    with pytest.raises(LaunchError, match=re.escape(said)) as refusal:
+        slurm_jobs.sbatch("#!/bin/bash\n")
+    assert ("`--runs-per-job 10` makes fewer jobs" in str(refusal.value)) is remedy
 
 
 def test_a_job_is_named_after_its_run_unless_the_user_named_it(

@@ -9,6 +9,7 @@ and waits for both.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -42,11 +43,10 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     """Submit the runs that no earlier job will do, and wait for all; a mistake is a UserError."""
     given = JobOptions(options)
     manifest = manifest.on_cluster(gpu=given.promises_gpu)
-    number = len(manifest.configs)
     if given.file is not None:
         write_text(given.file, job_script(given, manifest.write(), manifest))
         watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
-        return Tally(elsewhere=number)
+        return Tally()
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
         raise LaunchError(
             "there is no Slurm here (no sbatch); submit on a login node, or use --launcher local"
@@ -56,9 +56,10 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
         watcher.say(f"{len(there)} of the runs are in the queue already: {', '.join(sorted(jobs))}")
-    launched = _Launch(manifest, given, watcher, jobs)
-    launched.submit([n for n in range(number) if n not in there])
-    return launched.wait() if given.wait else Tally(elsewhere=number)
+    launched = _Launch(manifest, given, watcher)
+    launched.submit([n for n in range(len(manifest.configs)) if n not in there])
+    launched.left |= jobs
+    return launched.wait() if given.wait else Tally()
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -97,7 +98,8 @@ def _queued(
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
-        if not queue and any(slurm_jobs.read_end(job) is None for job in list(runs)[-1:]):
+        own = path.stat().st_uid == os.getuid()  # `squeue` does not show the jobs of others
+        if not queue and own and any(slurm_jobs.read_end(job) is None for job in list(runs)[-1:]):
             raise LaunchError("squeue shows no job, though Slurm knows of some; try again later")
         for job, ids in runs.items():
             found, listed = queue.get(job), [ids] if isinstance(ids, str) else ids
@@ -113,29 +115,41 @@ class _Launch:
     manifest: Manifest
     given: JobOptions
     watcher: Watcher
-    left: dict[str, tuple[Path, tuple[int, ...]]]  # by job: its launch's folder, places of runs
 
     def __post_init__(self) -> None:
+        # by job: its launch's folder, places of runs
+        self.left: dict[str, tuple[Path, tuple[int, ...]]] = {}
         self._store = Store(self.manifest.results)
         self._before = [self._load(place) for place in range(len(self.manifest.configs))]
         self._tries: Counter[int] = Counter()
         self._tally = Tally()
+        self._open: list[int] = []  # runs that are submitted once another job is over
         self._cancelled = False
 
     def submit(self, places: Sequence[int]) -> None:
-        """Submit some of the runs, nothing of which is left where Slurm refuses them."""
-        each = self.given.runs_per_job
+        """Submit some of the runs, nothing of which is left where Slurm refuses them.
+
+        They stay open while other jobs are there, as a controller may be away for a while or the
+        number of jobs limited; else it is a LaunchError.
+        """
+        each, after = self.given.runs_per_job, ""
         for start in range(0, len(places), ARRAY_SIZE * each):
             part = places[start : start + ARRAY_SIZE * each]
             configs = [self.manifest.configs[n] for n in part]
             chosen = replace(self.manifest, configs=configs)
             path = chosen.write()
-            script = job_script(self.given, path, chosen)
+            script = job_script(self.given, path, chosen, after)
             try:
                 number = slurm_jobs.sbatch(script)
-            except LaunchError:
+            except LaunchError as error:
                 shutil.rmtree(path.parent)
-                raise
+                if not self.left:
+                    raise
+                self._open += places[start:]
+                said = f"{error}; {_runs(self._open)} left to submit once another job is over"
+                self.watcher.say(f"warning: {said}")
+                return
+            after = number if self.given.parallel else ""
             write_text(path.with_name(SCRIPT), script)
             runs: dict[str, list[str]] = {}
             for task, first in enumerate(range(0, len(part), each)):
@@ -143,8 +157,8 @@ class _Launch:
                 runs[job] = [config.id for config in configs[rest]]
                 self.left[job] = (path.parent, tuple(part[rest]))
             write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
-            said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
-            self.watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
+            said = f"submitted {_runs(part)} to Slurm as job {number}; logs in {path.parent}"
+            self.watcher.say(said)
 
     def wait(self) -> Tally:
         """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
@@ -172,14 +186,18 @@ class _Launch:
 
     def _look(self) -> None:
         queue = slurm_jobs.read_queue()
+        before = len(self.left)
         for job in [job for job in self.left if queue is not None and job not in queue]:
             if (end := slurm_jobs.read_end(job)) is not None:
                 self._conclude(job, end)
+        if len(self.left) < before and not self._cancelled:
+            again, self._open = self._open, []
+            self.submit(again)
         said = "Slurm does not answer"
         if queue is not None:
             said = _summary([queue[job] for job in self.left if job in queue])
         total = len(self.manifest.configs)
-        left = sum(len(places) for _, places in self.left.values())
+        left = len(self._open) + sum(len(places) for _, places in self.left.values())
         self.watcher.waiting(said, total - left, total)
 
     def _conclude(self, job: str, end: End) -> None:
@@ -187,15 +205,17 @@ class _Launch:
         log = folder / f"{job}.log"
         lost = [place for place in places if self._goes_on(place, end)]
         for place in (place for place in places if place not in lost):
-            reason = f"its Slurm job {job} is over ({end}); see {log}"
+            reason = f"its Slurm job {job} is over ({end}); "
+            reason += f"see {log}" if log.exists() else f"it left no log in {folder}"
             if last := _last_line(log):
                 reason += f", which ends: {last}"
             raised = self._never_began(place, reason)
-            conclude(self.manifest, place, self.watcher, self._tally, reason, raised=raised)
+            known = {"raised": raised, "ended_well": end.state == "COMPLETED"}
+            conclude(self.manifest, place, self.watcher, self._tally, reason, **known)
         if lost:
             self._tries.update(lost)
             self.watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
-            self.submit(lost)
+            self._open += lost
 
     def _load(self, place: int) -> RunRecord | None:
         return self._store.look(self.manifest.configs[place])[0]
@@ -219,6 +239,10 @@ class _Launch:
         if record is None or record.status != COMPLETED:
             return True
         return wanted is not None and not wanted.is_done(record.config, record.hessian)
+
+
+def _runs(places: Sequence[int]) -> str:
+    return "1 run" if len(places) == 1 else f"{len(places)} runs"
 
 
 def _last_line(log: Path) -> str:

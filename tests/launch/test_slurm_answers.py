@@ -1,0 +1,146 @@
+"""What the Slurm launcher makes of Slurm's answers; here functions give them, and no job runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace as with_fields
+
+from sambench.errors import LaunchError
+from sambench.launch import slurm_jobs
+from sambench.launch.launcher import Tally, Watcher
+from sambench.launch.launchers import slurm
+from sambench.launch.manifest import Manifest
+from sambench.launch.slurm_jobs import End, Job
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+from tests.conftest import RecordMaker
+from tests.launch.conftest import ManifestMaker
+
+DONE, LOST = End("COMPLETED", "0:0"), End("NODE_FAIL", "0:0")
+
+
+@dataclass
+class Cluster:
+    """Jobs that end as they are told, one at each look."""
+
+    manifest: Manifest
+    ends: list[End]
+    answers: Iterator[str] = field(default_factory=lambda: iter(()))  # a refusal, or nothing
+    scripts: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+    def sbatch(self, script: str) -> str:
+        if refusal := next(self.answers, ""):
+            raise LaunchError(f"Slurm refused the jobs: {refusal}")
+        self.scripts.append(script)
+        number = len(self.scripts)
+        last = int(script.partition("--array=0-")[2].partition("\n")[0].partition("%")[0])
+        self.waiting += [f"{number}_{task}" for task in range(last + 1)]
+        return str(number)
+
+    def read_queue(self) -> dict[str, Job]:
+        return {job: Job(job, "RUNNING", "", "node", "", "", "") for job in self.waiting[1:]}
+
+    def read_end(self, job: str) -> End:
+        if job not in self.waiting:
+            return DONE  # of an earlier launch
+        self.waiting.remove(job)
+        return self.ends.pop(0) if self.ends else DONE
+
+
+@pytest.fixture
+def cluster(make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Return a cluster that ends jobs well, and has the launcher ask it instead of Slurm."""
+    made = Cluster(make_manifest(3), [])
+    for name in ("sbatch", "read_queue", "read_end"):
+        monkeypatch.setattr(slurm_jobs, name, getattr(made, name))
+    monkeypatch.setattr(slurm.shutil, "which", lambda program: program)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.0)
+    return made
+
+
+def launch(cluster: Cluster, **options: str) -> tuple[Tally, list[str]]:
+    said: list[str] = []
+    watcher = Watcher(say=said.append, failed=lambda config, error: said.append(str(error)))
+    return slurm.launch(cluster.manifest, options, watcher), said
+
+
+def test_a_controller_that_is_away_when_a_lost_run_is_submitted_again(cluster: Cluster) -> None:
+    cluster.ends, cluster.answers = [LOST], iter(("", "Unable to contact slurm controller"))
+    tally, said = launch(cluster)
+    assert said[1:4] == [
+        "job 1_0 was lost (NODE_FAIL, exit code 0:0); 1 of its runs go on anew",
+        "warning: Slurm refused the jobs: Unable to contact slurm controller; 1 run left to submit "
+        "once another job is over",
+        said[3],
+    ]
+    assert [script.count("--array=0-0\n") for script in cluster.scripts] == [0, 1]
+    assert len(tally.errors) == 3  # all jobs ended, and none did its run
+
+
+def test_what_is_refused_while_nothing_runs_is_an_error(cluster: Cluster) -> None:
+    cluster.answers = iter(("Job violates policy",))
+    with pytest.raises(LaunchError, match="Job violates policy"):
+        launch(cluster)
+    cluster.ends, cluster.answers = [DONE, DONE, LOST], iter(("", "Job violates policy"))
+    with pytest.raises(LaunchError, match="Job violates policy"):
+        launch(cluster)
+
+
+def test_arrays_share_the_number_of_jobs_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "ARRAY_SIZE", 1)
+    launch(cluster)
+    assert "dependency" not in "".join(cluster.scripts)
+    launch(cluster, array_parallelism="2", dependency="afterok:1")
+    found = [script.partition("--dependency=")[2].split("\n")[0] for script in cluster.scripts]
+    assert found[3:] == ["afterok:1", "afterok:1,afterany:4", "afterok:1,afterany:5"]
+
+
+def test_a_run_that_its_job_left_to_another_process(cluster: Cluster) -> None:
+    config = cluster.manifest.configs[0]
+    store = Store(cluster.manifest.results)
+    store.save(RunRecord(config=config, status="running"))
+    with store.claim(config):
+        tally, said = launch(cluster)
+        assert tally.elsewhere == [config]
+        assert len(tally.errors) == 2
+        cluster.ends = [End("FAILED", "1:0")]  # that was its own process, on another machine
+        tally, said = launch(cluster)
+    assert not tally.elsewhere
+    assert "its Slurm job 2_0 is over (FAILED, exit code 1:0); it left no log" in said[1]
+
+
+def test_jobs_of_another_user_say_nothing_about_our_queue(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`squeue --me` does not show them, and `scontrol` does."""
+    launch(cluster, wait="no")
+    monkeypatch.setattr(slurm_jobs, "read_queue", dict)
+    monkeypatch.setattr(slurm_jobs, "read_end", lambda job: None)
+    with pytest.raises(LaunchError, match="squeue shows no job, though Slurm knows of some"):
+        launch(cluster, wait="no")
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    assert launch(cluster, wait="no")[1][0].startswith("submitted 3 runs")
+
+
+def test_a_launch_that_does_not_wait_knows_of_no_end(
+    cluster: Cluster, make_record: RecordMaker, tmp_path: Path
+) -> None:
+    config = cluster.manifest.configs[0]
+    Store(cluster.manifest.results).save(with_fields(make_record(), config=config))
+    for options in ({"wait": "no"}, {"sbatch": str(tmp_path / "job.sh")}):
+        assert launch(cluster, **options)[0] == Tally()
+
+
+def test_a_percent_sign_in_a_path_is_none_of_slurm(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.manifest = replace(cluster.manifest, results=tmp_path / "50%x")
+    launch(cluster)
+    assert f"--output={tmp_path}/50%%x/launches/" in cluster.scripts[0]
+    assert "/%A_%a.log\n" in cluster.scripts[0]
