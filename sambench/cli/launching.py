@@ -16,7 +16,7 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ClaimError, RunInterrupted, StoreError
+from sambench.errors import ClaimError, StoreError
 from sambench.files.claim import Claimed
 from sambench.launch.launcher import Tally, launchers
 from sambench.launch.launchers.local import named_devices
@@ -28,7 +28,10 @@ from sambench.store.status import DAMAGED, DONE, MISSING, STALE, Standing, Surve
 from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 
-_ABSENT = {MISSING: "not done", RUNNING: "being done by another process", DAMAGED: "damaged"}
+_ABSENT = {
+    **{state: state for state in (INTERRUPTED, FAILED, DIVERGED, DAMAGED)},
+    **{MISSING: "not done", RUNNING: "being done by another process"},
+}
 """Why a run is not in a table, by its state."""
 
 
@@ -93,20 +96,23 @@ def launch(
         kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
         screen.say(f"done anew, as {why}; {kept}")
     tally = carry_out(screen, todo, request, alone=len(configs) == 1)
-    if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
-        screen.warn(f"{failed} failed; `--retry failed` does them again")
-    cut = any(record.status == INTERRUPTED for record in tally.records)
-    if tally.interrupted or cut or len(tally.errors) > failed:
-        screen.warn("interrupted; run the same command again to continue from here")
-    if tally.elsewhere:
-        now = Survey(store=store).of(todo)
-        others = [standing.config.name for standing in now if standing.state == RUNNING]
-        failures += len(others)
+    cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
+    if tally.errors or tally.elsewhere:
+        now = replace(request, retry=()).survey().of(todo)
+        for state in (FAILED, DAMAGED):
+            if number := counts(now).get(state):
+                screen.warn(f"{number} {state}; `--retry {state}` does them again")
+        held = [s.config for s in now if s.state == RUNNING]
+        others = [config.name for config in held if config in tally.elsewhere]
+        cut |= len(held) > len(others) or any(s.state in (INTERRUPTED, DONE) for s in pending(now))
+        failures += sum(s.state != DONE or s.action != "skip" for s in now)
         if others:
             screen.warn(
                 f"being done by another process, and missing here: {', '.join(others)}; the same "
                 "command shows them when they are done"
             )
+    if cut:
+        screen.warn("interrupted; run the same command again to continue from here")
     return tally.exit_code or int(failures > 0)
 
 

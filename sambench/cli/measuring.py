@@ -120,7 +120,7 @@ def measure(
     tally = carry_out(screen, missing, request, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code or int(tally.elsewhere > 0)
+    return tally.exit_code or int(bool(tally.elsewhere))
 
 
 def measured_otherwise(

@@ -42,7 +42,7 @@ class Tally:
 
     records: list[RunRecord] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
-    elsewhere: int = 0
+    elsewhere: list[RunConfig] = field(default_factory=list)  # another process was at them
     interrupted: bool = False
 
     def count(
@@ -53,7 +53,7 @@ class Tally:
         How many there are of a kind is known before the watcher is told.
         """
         if ending is None:
-            self.elsewhere += 1
+            self.elsewhere.append(config)
             watcher.elsewhere(config)
         elif isinstance(ending, Exception):
             self.errors.append(ending)

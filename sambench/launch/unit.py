@@ -129,16 +129,20 @@ def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
         mark_ended(store, config, said, INTERRUPTED if is_of_surroundings(error) else FAILED)
 
 
-def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> None:
+def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
     """Write into a run's record how its process ended, unless the record knows better.
 
-    Its checkpoints stay: doing the run again resumes it. Nothing is written while the claim of a
-    process on another machine may be alive, nor over damage, which is said wherever it is read.
+    Its checkpoints stay: doing the run again resumes it. Nothing is written over damage, which is
+    said wherever it is read, nor while the claim of another process may be alive: then it is False.
     """
-    with suppress(Claimed, ClaimError, DamagedError), store.claim(config):
-        record = store.load(config) or RunRecord(config=config, status=RUNNING)
-        if record.status in (RUNNING, INTERRUPTED, FAILED, status):
-            store.save(replace(record, status=status, error=reason))
+    try:
+        with suppress(ClaimError, DamagedError), store.claim(config):
+            record = store.load(config) or RunRecord(config=config, status=RUNNING)
+            if record.status in (RUNNING, INTERRUPTED, FAILED, status):
+                store.save(replace(record, status=status, error=reason))
+    except Claimed:
+        return False
+    return True
 
 
 def conclude(
@@ -149,11 +153,13 @@ def conclude(
     reason: str,
     *,
     raised: bool = False,
+    ended_well: bool = False,
 ) -> None:
     """Read from its files how a run ended whose process is gone, tell it and count it.
 
     The reason is what is known of the end of its process, for a run whose files do not say.
     `raised`: the process is known to have failed, in measuring where the run is completed.
+    `ended_well`: it is known not to have failed, and so left the run to whoever holds it.
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record, damage = store.look(config)
@@ -161,7 +167,9 @@ def conclude(
     if record is None and not damage and ending:
         return  # it was never begun
     if not damage and (record is None or record.status == RUNNING):
-        mark_ended(store, config, reason, INTERRUPTED)
+        if not mark_ended(store, config, reason, INTERRUPTED) and ended_well:
+            tally.count(config, None, watcher)
+            return
         record, damage = store.look(config)
         raised = True
     found: RunRecord | Exception

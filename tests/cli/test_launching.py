@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
-from sambench.launch.launcher import Launcher, Tally, launchers
-from tests.cli.test_commands import call
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers
+from sambench.launch.manifest import Manifest
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+from tests.cli.test_commands import Outcome, call
+from tests.conftest import RecordMaker
 
 ONE = ("compare", "--dataset", "phantom", "--size", "32", "--model", "small-cnn", "--opt", "adam")
 
@@ -24,3 +31,67 @@ def test_a_run_that_failed_in_another_process_is_exit_code_1(
     monkeypatch.setattr(launchers, "get", lambda name: failing)
     done = call(tmp_path, *ONE, "--data", str(phantom_data))
     assert (done.code, done.err) == (1, "error: killed by signal 9\n")
+
+
+THREE = (*ONE, "--seeds", "3")
+Launched = Callable[..., Outcome]
+
+
+@pytest.fixture
+def launched(
+    tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch, make_record: RecordMaker
+) -> Launched:
+    """Compare three runs, of which the others do the last two and somehow leave the first."""
+
+    def compare(leave: Callable[[Store, RunConfig, Tally], None]) -> Outcome:
+        def launch(manifest: Manifest, options: object, watcher: Watcher) -> Tally:
+            store, tally = Store(manifest.results), Tally()
+            first, *rest = manifest.configs
+            leave(store, first, tally)
+            for config in rest:
+                store.save(replace(make_record(), config=config))
+                tally.count(config, store.load(config), watcher)
+            return tally
+
+        double = Launcher(name="elsewhere", summary="", launch=launch)
+        monkeypatch.setattr(launchers, "get", lambda name: double)
+        return call(tmp_path, *THREE, "--data", str(phantom_data))
+
+    return compare
+
+
+def test_a_run_whose_other_process_was_killed_is_missing(launched: Launched) -> None:
+    """It was being done when we came to it, and nobody is at it when we are done."""
+
+    def leave(store: Store, config: RunConfig, tally: Tally) -> None:
+        store.save(RunRecord(config=config, status="running"))
+        tally.count(config, None, Watcher())
+
+    done = launched(leave)
+    assert done.code == 1
+    assert "interrupted; run the same command again to continue from here\n" in done.err
+    assert "1 of 3 runs are not in the tables: 1 interrupted." in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("failed", "1 failed; `--retry failed` does them again\n"),
+        ("damaged", "1 damaged; `--retry damaged` does them again\n"),
+        ("interrupted", "interrupted; run the same command again to continue from here\n"),
+    ],
+)
+def test_what_helps_is_told_by_the_files(launched: Launched, state: str, said: str) -> None:
+    """Not every run that ended in an error is one that `--retry failed` does again."""
+
+    def leave(store: Store, config: RunConfig, tally: Tally) -> None:
+        if state == "damaged":
+            store.folder(config).mkdir(parents=True)
+            (store.folder(config) / "run.json").write_text("{")
+        else:
+            store.save(replace(RunRecord(config=config, status="failed"), status=state))
+        tally.errors.append(RunFailed("its worker ended"))
+
+    done = launched(leave)
+    assert (done.code, done.err.splitlines(keepends=True)[2:]) == (1, [said])
+    assert f"1 of 3 runs are not in the tables: 1 {state}." in " ".join(done.out.split())

@@ -147,8 +147,13 @@ def test_a_run_held_by_a_living_process_is_not_marked(make_manifest: ManifestMak
     manifest = make_manifest()
     config, store = manifest.configs[0], Store(manifest.results)
     store.save(RunRecord(config=config, status="running"))
+    tally, away = Tally(), Tally()
     with store.claim(config):
-        mark_ended(store, config, "killed", "failed")
+        assert not mark_ended(store, config, "killed", "failed")
+        conclude(manifest, 0, Watcher(), tally, "its node is lost")
+        conclude(manifest, 0, Watcher(), away, "ended", ended_well=True)
+    assert [str(error) for error in tally.errors] == ["its node is lost"]
+    assert (away.elsewhere, away.errors) == ([config], [])
     record = store.load(config)
     assert record is not None
     assert record.status == "running"

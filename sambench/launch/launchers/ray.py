@@ -176,7 +176,8 @@ def _work(
                     _say_if_none_began(ray, manifest, cpus, watcher)
                 over, _ = ray.wait(list(left), timeout=LOOK_SECONDS)
                 for one in over:
-                    conclude(manifest, left.pop(one), watcher, tally, _end(ray, one))
+                    well, how = _end(ray, one)
+                    conclude(manifest, left.pop(one), watcher, tally, how, ended_well=well)
                 tally.interrupted |= stop_requested()
                 if tally.interrupted or (manifest.fail_fast and tally.exit_code == 1):
                     path.with_name(STOP_FILE).touch()
@@ -203,14 +204,14 @@ def _interpreter() -> dict[str, str]:
     return {} if quoted == sys.executable else {"py_executable": quoted}
 
 
-def _end(ray: Any, task: Any) -> str:
-    """Return what Ray knows of the end of a task."""
+def _end(ray: Any, task: Any) -> tuple[bool, str]:
+    """Return whether a task ended by itself, and what Ray knows of its end."""
     try:
         ray.get(task)
     except ray.exceptions.RayError as error:
         last = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        return f"its Ray task failed: {last[:300]}"
-    return "its Ray task ended without finishing it"
+        return False, f"its Ray task failed: {last[:300]}"
+    return True, "its Ray task ended without finishing it"
 
 
 def do_unit(path: str, index: int, threads: int) -> None:
