@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.vectors import dot, norm
 from sambench.files.atomic import write_json
 from sambench.run.studies import Progress, named, stage
+from sambench.training.clock import awake_time
 
 JOURNAL_VERSION = 2  # 1 held values that a small residual was enough for
 
@@ -125,13 +125,13 @@ class _Work:
     on_progress: Progress
 
     def __post_init__(self) -> None:
-        self._start = time.perf_counter()
+        self._start = awake_time.begin()
         self._before = float(self.journal.get("seconds", 0.0))
 
     @property
     def seconds(self) -> float:
         """The time spent, that of interrupted sessions included."""
-        return self._before + time.perf_counter() - self._start
+        return self._before + awake_time() - self._start
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a stage's result, from the journal if it is there."""
@@ -197,7 +197,7 @@ class _Work:
         minutes, share = self.settings.minutes, 1.0 if of else SHARES[what]
         end = math.inf if minutes is None else self._start + 60 * minutes * share
         return {
-            "out_of_time": lambda: time.perf_counter() >= end,
+            "out_of_time": lambda: awake_time() >= end,
             "on_progress": stage(self.on_progress, f"{what} of {of}" if of else what),
         }
 

@@ -1,11 +1,17 @@
-"""Three clocks, synchronised with the device: training, evaluation, and everything else."""
+"""Three clocks, synchronised with the device: training, evaluation, and everything else.
+
+They stand still while the process is stopped, as by Ctrl-Z or Slurm's suspension.
+"""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
+from types import FrameType
 
 import torch
 
@@ -21,7 +27,7 @@ class Clock:
 
     def __post_init__(self, overhead: float) -> None:
         earlier = self.trained + self.evaluation_seconds + overhead
-        self._started = time.perf_counter() - earlier
+        self._started = awake_time.begin() - earlier
         self._running: float | None = None
 
     @contextmanager
@@ -55,13 +61,13 @@ class Clock:
     @property
     def train_seconds(self) -> float:
         """Training time so far; within a stretch without waiting for the device."""
-        running = 0.0 if self._running is None else time.perf_counter() - self._running
+        running = 0.0 if self._running is None else awake_time() - self._running
         return self.trained + running
 
     @property
     def overhead_seconds(self) -> float:
         """All other time: building, loading, warm-up, checkpoints."""
-        since = time.perf_counter() - self._started
+        since = awake_time() - self._started
         return max(0.0, since - self.trained - self.evaluation_seconds)
 
     def _pause(self) -> None:
@@ -74,4 +80,32 @@ def synchronised_time(device: torch.device) -> float:
     """Return the seconds of a clock once the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return awake_time()
+
+
+class AwakeTime:
+    """Seconds of a clock that leaves out how long this process was stopped.
+
+    What passed between its last reading and the stop is left out too: a training step at most.
+    """
+
+    def __init__(self) -> None:
+        self._latest = self._stopped = 0.0
+
+    def __call__(self) -> float:
+        """Read it."""
+        self._latest = time.perf_counter()
+        return self._latest - self._stopped
+
+    def begin(self) -> float:
+        """Read it, and have the system tell it from now on when the process goes on."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCONT, self._continue)
+        return self()
+
+    def _continue(self, number: int, frame: FrameType | None) -> None:
+        before, self._latest = self._latest, time.perf_counter()
+        self._stopped += self._latest - before
+
+
+awake_time = AwakeTime()

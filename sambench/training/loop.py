@@ -238,17 +238,17 @@ class Training:
             self._refuse_divergence()
         # `hits` still has the last epoch's answer for images that this one has not reached
         seen = [self.replicas.share(batch) for batch in batches[: self.state.step]]
-        self.on_tick(
-            Tick(
-                epoch=self.state.epoch + 1,
-                epochs=self.config.epochs,
-                step=self.state.step,
-                steps=len(batches),
-                loss=float(self.state.loss_sum) * self.replicas.number / self.state.seen,
-                accuracy=self._share_of_hits(seen),
-                images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
-            )
+        tick = Tick(
+            epoch=self.state.epoch + 1,
+            epochs=self.config.epochs,
+            step=self.state.step,
+            steps=len(batches),
+            loss=float(self.state.loss_sum) * self.replicas.number / self.state.seen,
+            accuracy=self._share_of_hits(seen),
+            images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
         )
+        with self.clock.paused():  # a terminal or a pipe may keep whoever shows it waiting
+            self.on_tick(tick)
 
     def _share_of_hits(self, batches: Sequence[Tensor]) -> float:
         seen = torch.cat(list(batches)).to(self.state.hits.device)
