@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.metrics import METRICS, collapsed
@@ -94,6 +94,7 @@ def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
         ),
         "set apart": _named(filter(set_apart, done), lambda r: f"{set_apart(r)} images"),
         "not measured": _named(r for r in done if measured and not r.hessian),
+        "resumed elsewhere": _named(filter(_begun, done), _begun),
     }
 
 
@@ -138,6 +139,15 @@ def _way(record: RunRecord) -> str:
     section = record.hessian or {}
     keys = ("definition", "samples", "batch_norm", "hvp", "dtype", "l2")
     return ", ".join(f"{key} {section[key]}" for key in keys if key in section)
+
+
+def _begun(record: RunRecord) -> str:
+    """Say in what a run was begun otherwise than it ended, if it was resumed elsewhere."""
+    now = record.environment or {}
+    first: Mapping[str, Any] = next(iter(now.get("resumed_from") or ()), {})
+    return ", ".join(
+        f"{key} {was}, then {now[key]}" for key, was in first.items() if was != now[key]
+    )
 
 
 def _unconverged(records: Sequence[RunRecord]) -> Runs:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.plugin import VARIABLE
-from sambench.store.sections.training import Session
+from sambench.store.sections.training import Earlier
 
 if TYPE_CHECKING:
     import torch
@@ -158,16 +158,17 @@ def describe(
 def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the surroundings of a run's earlier sessions, those that differ from the next's.
 
-    Warns where the last session's differ: the run then ends with the bits of neither.
+    Warns where the last session's differ: its machine and versions, and this package's code.
     """
-    rounding = Session.__struct_fields__
-    last, here = ({key: section[key] for key in rounding} for section in (before, now))
-    earlier = [{key: one[key] for key in rounding} for one in before.get("resumed_from", ())]
-    if last != here:
-        told = [f"{key} {last[key]}, now {here[key]}" for key in rounding if last[key] != here[key]]
+    last, here = (
+        {key: section[key] for key in Earlier.__struct_fields__ if key in section}
+        for section in (before, now)
+    )
+    earlier = [*before.get("resumed_from", ())]
+    if told := [f"{key} {last[key]}, now {here[key]}" for key in last if last[key] != here[key]]:
         warnings.warn(
             f"a run is resumed in other surroundings than it was begun in ({'; '.join(told)}), so "
-            "it ends with the last bits of neither; its record holds both",
+            "it may end with the bits of neither; its record holds both",
             SambenchWarning,
             stacklevel=2,
         )

@@ -103,6 +103,16 @@ def test_times_of_another_machine_or_of_shared_ones(make_record: RecordMaker) ->
     assert "times are not comparable" in trouble.remedy
 
 
+def test_a_run_that_was_begun_by_other_code_says_so(make_record: RecordMaker) -> None:
+    place = make_record().environment or {}
+    earlier = {key: place[key] for key in ("device", "gpu", "cpu", "threads", "torch")}
+    resumed = make_record(seed=1).with_sections(
+        environment={**place, "resumed_from": [{**earlier, "git": "0123456789ab"}, earlier]}
+    )
+    trouble = only([make_record(), resumed])
+    assert trouble.runs == {resumed.name: f"git 0123456789ab, then {place['git']}"}
+
+
 def test_runs_of_every_status_are_kept(make_record: RecordMaker) -> None:
     runs = [make_record(), make_record(seed=1, status="failed"), make_record(seed=2)]
     assert sound(runs) == (runs, [])

@@ -16,7 +16,7 @@ import torch
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.store import environment
-from sambench.store.sections.training import Session
+from sambench.store.sections.training import Earlier
 
 CPU = torch.device("cpu")
 
@@ -225,9 +225,13 @@ def test_a_run_that_goes_on_elsewhere_records_where_it_was() -> None:
     before = {**now, "threads": 977}
     with pytest.warns(SambenchWarning, match=r"\(threads 977, now \d+\)"):
         second = environment.describe(CPU, "bitwise", before)
-    place = {key: before[key] for key in Session.__struct_fields__}
+    place = {key: before[key] for key in Earlier.__struct_fields__}
     assert second["resumed_from"] == [place]
     assert environment.describe(CPU, "bitwise", second)["resumed_from"] == [place]
+    code = {**now, "sambench": "0.0.1", "git": "0123456789ab"}
+    with pytest.warns(SambenchWarning, match=r"\(sambench 0\.0\.1, now .*; git 0123456789ab, now "):
+        upgraded = environment.describe(CPU, "bitwise", code)
+    assert [section["git"] for section in upgraded["resumed_from"]] == ["0123456789ab"]
     with pytest.warns(SambenchWarning, match="device cuda:0, now cpu"):
         third = environment.describe(CPU, "bitwise", {**second, "device": "cuda:0"})
     assert [section["device"] for section in third["resumed_from"]] == [now["device"], "cuda:0"]

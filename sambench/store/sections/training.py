@@ -22,13 +22,22 @@ class Engine(Section, frozen=True, kw_only=True):
 
 
 class Session(Section, frozen=True, kw_only=True):
-    """What decides how sums are rounded, in an earlier session of a run."""
+    """What decides how sums are rounded."""
 
     device: Annotated[str, 'The device as torch names it: "cpu" or "cuda:0".']
     gpu: Annotated[str | None, "Name of the GPU; null on a CPU."]
     cpu: Annotated[str, "Name of the CPU."]
     threads: Annotated[Count, "Number of threads that torch used within an operation."]
     torch: Annotated[str | None, "Version of torch."]
+
+
+class Earlier(Session, frozen=True, kw_only=True):
+    """An earlier session of a run."""
+
+    sambench: Annotated[str | UnsetType, "Version of this package; not in older records."] = UNSET
+    git: Annotated[
+        str | UnsetType | None, "Commit of the checkout, as below; not in older records."
+    ] = UNSET
 
 
 class Environment(Session, frozen=True, kw_only=True):
@@ -60,8 +69,8 @@ class Environment(Session, frozen=True, kw_only=True):
         Engine | UnsetType, "How the steps were executed; only in runs that came to their end."
     ] = UNSET
     resumed_from: Annotated[
-        list[Session] | UnsetType,
-        "Earlier sessions of a run that was resumed in other surroundings.",
+        list[Earlier] | UnsetType,
+        "Earlier sessions of a run that was resumed in other surroundings or by other code.",
     ] = UNSET
 
 
