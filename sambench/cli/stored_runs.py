@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sambench.analysis.groups import by_key
+from sambench.analysis.troubles import sound
 from sambench.cli.catalogue import Part
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
@@ -30,14 +31,17 @@ def stored_runs(
     wanted = where_pattern(where)
     there, damaged = store.records()
     found = store.find(patterns, there) if patterns else there
-    found = [record for record in found if wanted.matches(record.config)]
+    found, twice = sound(record for record in found if wanted.matches(record.config))
+    away = [record.name for record in found if not store.folder(record.config).exists()]
+    other = "lies in a folder of another name; rename it, or `sambench compare` does the run again"
+    damaged += [*twice, *(f"run {name} {other}" for name in away)]
     now = file_system_time(store.runs)
     states = Survey(store=store, known={record.id: record for record in found}).of(
         record.config for record in found
     )
     entries: list[dict[str, Any]] = []
     for record, standing in zip(found, states, strict=True):
-        path = store.folder(record.config) / RECORD  # not there in a folder that was renamed
+        path = store.folder(record.config) / RECORD
         age = max(0.0, now - path.stat().st_mtime) if path.exists() else None
         entries.append(
             {

@@ -15,6 +15,7 @@ import secrets
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -117,7 +118,9 @@ def _text_and_time(claim: Path) -> tuple[bytes, float] | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (PermissionError, IsADirectoryError):
-            return b"", claim.stat().st_mtime
+            with suppress(PermissionError):  # of a folder that we may not look into
+                return b"", claim.stat().st_mtime
+            return None
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise

@@ -22,7 +22,7 @@ from sambench.store.record import (
     RUNNING,
     RunRecord,
 )
-from sambench.store.tree import CLAIM, RECORD, Store
+from sambench.store.tree import CLAIM, RECORD, Store, is_absent
 
 MISSING, DONE, STALE, DAMAGED = "missing", "done", "stale", "damaged"
 STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, DONE)
@@ -121,7 +121,7 @@ class Survey:
         try:
             record = self.known.get(config.id) or self.store.read(path, expected=config)
         except DamagedError as error:
-            return None, _without_remedy(error) if path.exists() else ""
+            return None, "" if is_absent(error) else _without_remedy(error)
         return record, self._damage_beside(record, folder)
 
     def _damage_beside(self, record: RunRecord, folder: Path) -> str:

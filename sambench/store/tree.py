@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DO_AGAIN, CurvatureError, DamagedError, StoreError, did_you_mean
+from sambench.errors import (
+    DO_AGAIN,
+    ClaimError,
+    CurvatureError,
+    DamagedError,
+    StoreError,
+    did_you_mean,
+)
 from sambench.files.atomic import store_errors, write_bytes, write_text
 from sambench.files.checksums import read_checked, sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
@@ -58,6 +65,11 @@ def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
     return record if same is own else replace(record, environment=same)
 
 
+def is_absent(error: DamagedError) -> bool:
+    """Whether a record could not be read since there is none."""
+    return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
+
+
 class Store:
     """All runs below one results folder; they lie in `<root>/runs/<name>/`.
 
@@ -87,8 +99,12 @@ class Store:
 
     def load(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record, or None where there is none."""
-        path = self.folder(config) / RECORD
-        return self.read(path) if path.exists() else None
+        try:
+            return self.read(self.folder(config) / RECORD)
+        except DamagedError as error:
+            if is_absent(error):
+                return None
+            raise
 
     def look(self, config: RunConfig) -> tuple[RunRecord | None, str]:
         """Return a run's record, if there is one, and how it is damaged, if it is."""
@@ -185,8 +201,7 @@ class Store:
                 try:
                     found.append(_sharing(self.read(path), alike))
                 except DamagedError as error:
-                    if path.exists():
-                        damaged.append(str(error))
+                    damaged += [] if is_absent(error) else [str(error)]
         return found, damaged
 
     def damaged(self, patterns: Sequence[str]) -> list[str]:
@@ -275,12 +290,18 @@ class Store:
     def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
         """Hold a run for this process, or raise Claimed where a living process holds it.
 
-        The device is for others to see.
+        A run of another user's that we may not write is a ClaimError. The device is for others to
+        see.
         """
         with ExitStack() as held:
             try:
                 claim = held.enter_context(claiming(self.folder(config) / CLAIM, device))
             except OSError as error:
+                if isinstance(error, PermissionError) and os.access(self.runs, os.W_OK):
+                    raise ClaimError(
+                        f"{self.folder(config)} is another user's and cannot be written "
+                        f"({error.strerror}): let them go on with it, or get permission"
+                    ) from error
                 raise StoreError(
                     f"results folder {self.root} cannot be written ({error.strerror}); "
                     "choose another with --results"

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,13 @@ def test_a_record_that_cannot_be_read_is_said(folder: Path) -> None:
 def test_a_folder_that_was_renamed_or_is_empty(folder: Path) -> None:
     runs = folder / "results" / "runs"
     next(runs.glob("*-adam-*")).rename(runs / "renamed")
-    assert re.search(r"-adam-.* missing +\d\d\.\d +–", call(folder, "list", "runs").out)
+    shutil.copytree(next(runs.glob("*-sam-*")), runs / "copied")
+    shown = call(folder, "list", "runs")
+    assert re.search(r"-adam-.* missing +\d\d\.\d +–", shown.out)
+    assert re.search(
+        r"^run \S+-adam-\S+ lies in a folder of another name; rename it", shown.err, re.M
+    )
+    assert re.search(r"^run \S+-sam-\S+ lies in two folders and is counted once$", shown.err, re.M)
     assert len(call(folder, "list", "runs", "--csv").out.splitlines()) == 1 + 5
     for arguments, said in (
         (("--where", "rho=9"), "no run in results/runs has rho=9\n"),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sambench.errors import DO_AGAIN, DamagedError, StoreError
+from sambench.errors import DO_AGAIN, ClaimError, DamagedError, StoreError
 from sambench.files.atomic import write_json
 from sambench.files.claim import Claimed
+from sambench.store import tree
 from sambench.store.record import RunRecord
+from sambench.store.status import Survey
 from sambench.store.tree import Store
 
 if TYPE_CHECKING:
@@ -203,6 +206,32 @@ def test_a_results_folder_that_cannot_be_claimed_in(
         f"results folder {store.root} cannot be written (Not a directory); "
         "choose another with --results"
     )
+
+
+def test_a_run_of_another_user_stops_no_other(
+    store: Store, record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read and write everything, so the refusals of the system are simulated."""
+    store.save(record)
+
+    def refuse(*arguments: object, **more: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "claiming", refuse)
+        config, folder = record.config, store.folder(record.config)
+        with pytest.raises(ClaimError, match=f"{folder} is another user's"), store.claim(config):
+            pytest.fail("claimed in a folder of another")
+        patch.setattr(tree.os, "access", lambda path, mode: False)
+        with pytest.raises(StoreError, match="results folder"), store.claim(record.config):
+            pytest.fail("claimed in a folder of another")
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(DamagedError, match=r"run\.json cannot be read: \[Errno 13\]"):
+        store.load(record.config)
+    assert [len(found) for found in store.records()] == [0, 1]
+    (standing,) = Survey(store=store).of([record.config])
+    assert (standing.state, standing.action) == ("damaged", "skip")
 
 
 def test_a_results_folder_that_cannot_be_saved_in(store: Store, record: RunRecord) -> None:
