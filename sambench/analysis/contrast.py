@@ -132,10 +132,7 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """Return a run's settings by path, which images it is of, and its files of one's own.
-
-    Those that a record leaves out, as they are at their default, are among them.
-    """
+    """Return a run's settings by path, defaults too, which images it is of, and its own files."""
     found: dict[str, Any] = {**UNSET_OF_OPTIMIZERS}
     for name, value in {**DEFAULTS, **record.config.to_dict()}.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]

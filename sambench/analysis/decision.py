@@ -69,10 +69,7 @@ class Decision:
 
 
 def find_scope(study: Study) -> Scope | None:
-    """Return what may be chosen among; None where no setting compares anything.
-
-    Of several designs or baselines it is that of most settings.
-    """
+    """Return what may be chosen among: the design and baseline of most settings, or None."""
     done = [(group, [line for line in group.lines if line.completed]) for group in study.groups]
     there = [g for g, lines in done if g.first and len(lines) > 1 and g.part == 1]
     alike = by_key(there, lambda group: (group.folds, group.lines[0].label)).values()

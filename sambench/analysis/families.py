@@ -128,10 +128,7 @@ def _pooled(every: Iterable[_Column]) -> list[_Column]:
 
 
 def _over_settings(columns: Sequence[_Column]) -> _Column:
-    """Average an optimizer's differences over settings: of each seed (or fold), or of each setting.
-
-    The settings are the units where the seeds are too few for any test.
-    """
+    """Average differences over settings, by seed or fold; by setting where these are too few."""
     every, design, axis = [column.made for column in columns], columns[0].made.design, 1
     own = [column.keys for column in columns]
     table, keys = inference.side_by_side(own, [column.values for column in columns])

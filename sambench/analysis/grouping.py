@@ -55,10 +55,7 @@ def build_groups(
 
 
 def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...]:
-    """Return the labels that the baseline's name stands for, where a setting has several of them.
-
-    The baseline itself is the first.
-    """
+    """Return the labels that the baseline's name stands for, its own first, where several do."""
     called = [[line.label for line in g.lines if line.is_called(baseline)] for g in groups]
     several = (labels for labels in called if len(labels) > 1 and baseline not in labels)
     return tuple(dict.fromkeys(label for labels in several for label in labels))

@@ -159,10 +159,7 @@ class Group:
 
     @functools.cached_property
     def test_over_train(self) -> float | None:
-        """Mean n_test / n_train of the folds; None on one test part.
-
-        Where no record has the sizes, k folds have 1 / (k - 1).
-        """
+        """Mean n_test / n_train of the folds, 1 / (k - 1) if unknown; None on one test part."""
         if not self.folds:
             return None
         sizes = [(data.get("test"), data.get("train")) for r in self.records if (data := r.data)]

@@ -41,10 +41,7 @@ class _Epoch(Struct):
 
 
 def read_history(path: Path, record: RunRecord | None = None) -> Epochs:
-    """Read a run's epochs.
-
-    A StoreError is raised if it is missing, damaged or not the one that the record is bound to.
-    """
+    """Read a run's epochs; missing, damaged or not the record's own they are a StoreError."""
     try:
         lines = read_checked(path, record.sha256_of(path.name) if record else None).splitlines()
         epochs = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
@@ -69,10 +66,7 @@ def median_cost(reached: Iterable[Mapping[str, Any] | None], axis: str) -> float
 
 
 def choose_target(baseline: Iterable[Epochs]) -> float | None:
-    """Return the validation accuracy that the baseline sets: 99 % of its median run's best.
-
-    None where a run has no validation part.
-    """
+    """Return 99 % of the best validation accuracy of the baseline's median run, if it has one."""
     best = [
         [e[VALIDATION] for e in run if e.get(VALIDATION) is not None] for run in baseline if run
     ]

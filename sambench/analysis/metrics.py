@@ -48,10 +48,7 @@ class Metric:
         return self.numbers([record])[0]
 
     def numbers(self, records: Sequence[RunRecord]) -> tuple[float | None, ...]:
-        """Return each run's number on the printed scale; None where there is no finite one.
-
-        Several numbers of a run, as of the severities of a shift, count by their mean.
-        """
+        """Return each run's printed number, the mean of several; None where it is not finite."""
         return tuple(map(self._printed, values_at(records, self.column), records))
 
     def _printed(self, found: object, record: RunRecord) -> float | None:

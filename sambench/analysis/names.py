@@ -43,10 +43,7 @@ def _in_papers() -> Names:
 
 
 def read_names(path: Path) -> Names:
-    """Read a YAML file of names.
-
-    A ConfigError is raised if the file is missing, is no such file, or has another key.
-    """
+    """Read a YAML file of names; missing, another file or with another key it is a ConfigError."""
     try:
         return build(Names, read_yaml(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:

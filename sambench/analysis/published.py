@@ -161,10 +161,7 @@ class Replication:
 
 
 def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
-    """Put each printed number beside our completed runs of its data set, model and optimizer.
-
-    Where several settings or hyperparameters fit, each is a line of its own.
-    """
+    """Put each printed number beside our completed runs of its kind, a line for each setting."""
     return tuple(
         Replication(row=row, group=group, line=line, metric=metric, printed=printed, cell=cell)
         for row in printed_rows()

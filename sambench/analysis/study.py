@@ -52,10 +52,7 @@ class Study:
             yield from itertools.chain.from_iterable(found.values())
 
     def main(self, metric: str) -> tuple[Comparison, ...]:
-        """Return what the answer speaks of: over settings where there are several, else of each.
-
-        Seeds and folds have no statement in common: of both it is that over more settings.
-        """
+        """Return what the answer speaks of: over settings of one design, the most, else of each."""
         pooled = self.pooled.get(metric, ())
         if pooled:
             alike = by_key(pooled, lambda one: (one.design is FOLDS, one.baseline))

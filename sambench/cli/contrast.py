@@ -34,10 +34,7 @@ METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two things compared, with a message for each record of it that is damaged.
-
-    It has the records of every optimizer where it is one.
-    """
+    """One of the two things compared, perhaps an optimizer, and messages on damaged records."""
 
     name: str
     kind: str

@@ -17,10 +17,7 @@ Row = tuple[str, str, str, str]
 
 
 def show_curvature(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
-    """Show what was measured of a run, each number with its error, and draw it into its folder.
-
-    Of the curvature it is what papers report, or all.
-    """
+    """Show what was measured of a run, or what papers report of it, and draw it into its folder."""
     if found := record.hessian:
         rows = (curvature_rows if verbose else summary_rows)(found)
         screen.listing(("quantity", "value", "error", "certified"), rows, record.name)

@@ -67,10 +67,7 @@ def launch(
     request: Request,
     seen: Sequence[Standing] | None = None,
 ) -> int:
-    """Do what is missing of the runs, measure their minima, and return the exit code.
-
-    How each run stands may have been `seen` just now.
-    """
+    """Do what is missing of runs, whose standing may have been `seen`; return the exit code."""
     store, launcher = Store(request.results), request.launcher
     standings = request.survey().of(configs) if seen is None else seen
     left = pending(standings)

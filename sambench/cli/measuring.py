@@ -36,10 +36,7 @@ def find_runs(
     data: Path,
     store: Store,
 ) -> tuple[list[Group], list[str]]:
-    """Return the runs that have the settings of `where`, those of a suite file with the file's.
-
-    A message for each damaged run is shown, and returned too.
-    """
+    """Return the wanted runs and a message for each damaged one, which is shown too."""
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
@@ -104,10 +101,9 @@ def measure(
             continue
         folder = store.folder(record.config)
         if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
+            where = f"`grep -l {record.id} {quote(str(store.runs))}/*/{RECORD}` finds it"
             raise StoreError(
-                f"run {record.name} lies in a folder of another name than its own; rename that "
-                f"folder to {folder} (`grep -l {record.id} {quote(str(store.runs))}/*/{RECORD}` "
-                "finds it)"
+                f"run {record.name} lies in a folder of another name; rename it ({where})"
             )
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)

@@ -204,10 +204,7 @@ def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
 
 
 def _common_beginning(rows: Sequence[Sequence[str]], width: int) -> str:
-    """Return what all names of the first column begin with, up to a hyphen.
-
-    Nothing where the rows fit into the width, below their headings, or it would save little.
-    """
+    """Return the beginning of all names of the first column, up to a hyphen, if it saves width."""
     needed = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
     names = [row[0] for row in rows[1:]]
     shared = "".join(os.path.commonprefix(names).rpartition("-")[:2])  # noqa: RUF071

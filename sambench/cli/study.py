@@ -202,10 +202,7 @@ class Study:
             self._code = launch(self.screen, runs, request, seen) or self._code
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
-        """Return the final runs with chosen values, of those searches that are done.
-
-        With `keep`, what was found is written for the report, and shown.
-        """
+        """Return the tuned runs of searches that are done; `keep` writes and shows the findings."""
         if self.suite.search is None:
             return ()
         results, store = self.request.results, Store(self.request.results)

@@ -44,10 +44,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file for people and machines: indented, in insertion order.
-
-    A number that is NaN or infinite, which JSON does not have, is a ValueError.
-    """
+    """Write an indented JSON file, in insertion order; a number that JSON lacks is a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -1,15 +1,13 @@
 """The one rule for who may work where: of several processes only one, on any number of machines.
 
 A claim is a file that says who does a piece of work: a run (`claiming`, in the run's own folder), a
-dataset that is prepared or downloaded (`lock`, beside what is made). It is made whole by linking it
-into place, which only one process can; its owner touches it every few seconds. `owner.py` tells
-whether an owner still works.
+dataset that is prepared or downloaded (`lock`, beside what is made). It is linked into place, which
+only one process can; its owner touches it every few seconds. `owner.py` tells if it works.
 
 Each claim has a token of its own. Whoever would replace the claim of a dead owner must first hold a
-second claim named after that token and then find the token still in place, so that of many who see
-the same dead owner one succeeds, and none can displace a newer claim by an old observation. Only
-link, exclusive creation and rename are used: they are atomic on NFS too, where `flock` may lock
-nothing or only the processes of one machine.
+second claim named after that token and then find the token still in place, so that of many one
+succeeds and no old observation displaces a newer claim. Only link, exclusive creation and rename
+are used: they are atomic on NFS too, where `flock` may lock nothing or one machine's processes.
 """
 
 from __future__ import annotations
@@ -173,10 +171,7 @@ def _removed_meanwhile(error: OSError, folder: Path) -> bool:
 
 
 def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
-    """Put our claim in the place of a dead owner's; False if it is not there any more.
-
-    It is Claimed if another process is doing the same.
-    """
+    """Put our claim in a dead owner's place; False if it is gone, Claimed if another does so."""
     right = path.with_name(f"{path.name}.after-{dead.token}")
     holder = _acquire(right, own.device)
     try:

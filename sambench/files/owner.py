@@ -62,10 +62,7 @@ class Owner(Definition, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, claim: Path) -> tuple[Owner, float] | None:
-        """Return a claim's owner and the time of its last touch; None where there is no claim.
-
-        A claim that cannot be read or understood has an owner without a machine.
-        """
+        """Return a claim's owner and last touch, or None; one not understood has no machine."""
         if (found := _text_and_time(claim)) is None:
             return None
         text, touched = found

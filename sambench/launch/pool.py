@@ -1,13 +1,12 @@
 """Several workers on this machine, each doing one run after another on its device.
 
-A worker is a process that does one run after another and imports torch once. One that dies is one
-failed run: the record says which signal ended it, and another worker takes its place. A run gains
-nothing from being in a worker and loses nothing: it has its own seeds.
+A worker imports torch once. One that dies is one failed run: the record says which signal ended it,
+and another worker takes its place.
 
 Both sides send MessagePack over one connection: nothing that could run code when it is read. Orders
 are first the manifest, device and threads, then the number of each run with how many runs are on
-the device. A null, or the end of the connection, means: save the run after its step and stop, so a
-worker also stops when its pool is killed. What a worker tells is a kind and what belongs to it.
+the device. A null, or the end of the connection, means: save the run after its step and stop. What
+a worker tells is a kind and what belongs to it.
 """
 
 from __future__ import annotations

@@ -82,16 +82,15 @@ def _seconds(limit: str) -> int | None:
     return 86400 * days + sum(part * unit for part, unit in zip(parts, units, strict=True))
 
 
-def job_script(given: JobOptions, path: Path, manifest: Manifest, after: str = "") -> str:
+def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
     """Return the script of an array job that does the runs of a manifest, with its logs beside it.
 
-    It begins `after` another array, if one is given. Slurm sends USR2 to the script's process
-    before the time limit and at a preemption; until Python is up, it is ignored.
+    Slurm sends USR2 to the script's process before the time limit and at a preemption; until
+    Python is up, it is ignored.
     """
     folder, each, runs = path.parent, given.runs_per_job, max(1, len(manifest.configs))
     alone = manifest.configs[0].name if runs == len(manifest.configs) == 1 else None
     most = f"%{given.parallel}" if given.parallel else ""
-    waits = [given.sbatch.get("dependency"), f"afterany:{after}" if after else None]
     options = {
         "job-name": job_name(manifest.suite, alone),
         "output": f"{folder}".replace("%", "%%") + "/%A_%a.log",
@@ -100,7 +99,6 @@ def job_script(given: JobOptions, path: Path, manifest: Manifest, after: str = "
         "signal": f"B:USR2@{given.lead}",
         "array": f"0-{-(-runs // each) - 1}{most}",
         **given.sbatch,
-        **({"dependency": ",".join(filter(None, waits))} if after else {}),
         "comment": f"{folder.name} {given.sbatch.get('comment', '')}".strip(),
     }
     head = [f"#SBATCH --{k}" + (f"={shlex.quote(v)}" if v else "") for k, v in options.items()]
@@ -133,10 +131,7 @@ def job_name(suite: str | None, run: str | None = None) -> str:
 
 
 def name_own(suite: str | None, run: str) -> None:
-    """Have `squeue` show which run of its array this job does, unless the user named the array.
-
-    Nobody waits for the answer.
-    """
+    """Have `squeue` show which run this job does, unless the user has named the array."""
     job, name = own_job(), os.environ.get("SLURM_JOB_NAME", "")
     if job and name.partition(":")[0] == job_name(suite):
         command = ["scontrol", "update", f"JobId={job}", f"JobName={job_name(suite, run)}"]

@@ -129,20 +129,16 @@ def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
         mark_ended(store, config, said, INTERRUPTED if is_of_surroundings(error) else FAILED)
 
 
-def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
+def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> None:
     """Write into a run's record how its process ended, unless the record knows better.
 
-    Its checkpoints stay: doing the run again resumes it. Nothing is written over damage, which is
-    said wherever it is read, nor while the claim of another process may be alive: then it is False.
+    Its checkpoints stay: doing the run again resumes it. Nothing is written while the claim of
+    another process may be alive, nor over damage, which is said wherever it is read.
     """
-    try:
-        with suppress(ClaimError, DamagedError), store.claim(config):
-            record = store.load(config) or RunRecord(config=config, status=RUNNING)
-            if record.status in (RUNNING, INTERRUPTED, FAILED, status):
-                store.save(replace(record, status=status, error=reason))
-    except Claimed:
-        return False
-    return True
+    with suppress(Claimed, ClaimError, DamagedError), store.claim(config):
+        record = store.load(config) or RunRecord(config=config, status=RUNNING)
+        if record.status in (RUNNING, INTERRUPTED, FAILED, status):
+            store.save(replace(record, status=status, error=reason))
 
 
 def conclude(
@@ -167,14 +163,12 @@ def conclude(
     if record is None and not damage and ending:
         return  # it was never begun
     if not damage and (record is None or record.status == RUNNING):
-        if not mark_ended(store, config, reason, INTERRUPTED) and ended_well:
-            tally.count(config, None, watcher)
-            return
+        mark_ended(store, config, reason, INTERRUPTED)
         record, damage = store.look(config)
         raised = True
-    found: RunRecord | Exception
-    if record is None or record.status == RUNNING:
-        found = RunFailed(damage or reason)
+    found: RunRecord | Exception | None
+    if record is None or record.status == RUNNING:  # another process may hold it
+        found = None if ended_well and not damage else RunFailed(damage or reason)
     elif record.status == FAILED:
         found = RunFailed(in_one_line(record.error or reason))
     elif record.status == INTERRUPTED and raised and not ending:

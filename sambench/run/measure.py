@@ -121,10 +121,7 @@ def measure_hessian(
 
 
 def _penalty(config: RunConfig) -> float:
-    """Return lambda of the penalty lambda |w|^2 / 2 that a run's decay of its weights stands for.
-
-    A CurvatureError where not all weights decay alike.
-    """
+    """Return lambda of the penalty lambda |w|^2 / 2 of a run's decay; uneven decay is refused."""
     if config.decayed != DEFAULTS["decayed"]:
         raise CurvatureError(
             f"include_l2 is a penalty on all weights, and run {config.name} has "

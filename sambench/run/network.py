@@ -1,7 +1,4 @@
-"""A run's network and optimizer, as they are built and as the run left the network.
-
-A completed run is tested under the disturbances that it asks for.
-"""
+"""A run's network and optimizer, as built and as the run left it, and its tests under shifts."""
 
 from __future__ import annotations
 
@@ -95,10 +92,7 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
 def restore_network(
     record: RunRecord, store: Store, classes: int, device: torch.device
 ) -> nn.Module:
-    """Return a run's network on the device with its weights.
-
-    A UserError if these are no more, or the file of one's own that brings its model is another.
-    """
+    """Return a run's network with its weights; a UserError where these or its file changed."""
     config = record.config
     check_code(record)
     model = build_model(

@@ -95,10 +95,7 @@ def run_one(
 def _training(
     config: RunConfig, paths: Paths, parts: Parts, device: torch.device, **told: Any
 ) -> tuple[Training, LoadedWeights | None]:
-    """Put network, optimizer and images of a run together, by as many replicas as there are.
-
-    Returns the training, and what fitted of the weights that the run starts from.
-    """
+    """Put network, optimizer and images together; return the training, and which weights fitted."""
     replicas = Replicas.of_this_process()
     if replicas.number != config.replicas:
         raise ConfigError(

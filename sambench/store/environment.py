@@ -156,10 +156,7 @@ def describe(
 
 
 def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the surroundings of a run's earlier sessions, those that differ from the next's.
-
-    Warns where the last session's differ: its machine and versions, and this package's code.
-    """
+    """Return a run's earlier sessions that differ from the next's; warn where the last one does."""
     last, here = (
         {key: section[key] for key in Earlier.__struct_fields__ if key in section}
         for section in (before, now)

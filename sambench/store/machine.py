@@ -41,10 +41,7 @@ def torch_threads(number: int | None) -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Return the bytes of memory that are free for new processes; None where not told.
-
-    The system's own account, and less where a control group has less left.
-    """
+    """Return the bytes free for new processes, by system and control groups; None if untold."""
     try:
         lines = (_PROCESS / "meminfo").read_text().splitlines()
         account = dict(line.split(":", 1) for line in lines)

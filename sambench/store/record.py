@@ -45,10 +45,7 @@ WHEN_COMPLETED = ("environment", "data", "final", "cost")
 
 
 def plugins_of(config: RunConfig, *, network: bool = False) -> dict[str, str]:
-    """Return the files of one's own that bring a run's optimizer or model, name to sha256.
-
-    Those of its `network` alone, if asked; as far as they are loaded.
-    """
+    """Return the loaded files, name to sha256, of a run's optimizer and model (or `network`)."""
     optimizer = [] if network else [("optimizer", str(config.optimizer["name"]))]
     return files_of((*optimizer, ("model", config.model)))
 

@@ -102,10 +102,7 @@ def read_search(path: Path) -> SearchRecord | None:
 def still_asked(
     found: SearchRecord, search: Search | None, finals: Sequence[RunConfig]
 ) -> tuple[SearchRecord, tuple[RunConfig, ...]]:
-    """Return what a search found for final runs as they are planned now, and these with its values.
-
-    What is of other runs is left out, and everything where another search is asked for now.
-    """
+    """Return what a search found that is still asked for, and the final runs with these values."""
     tunings = found.tunings if found.search == search else []
     by_run = {name: tuning for tuning in tunings for name in tuning.untuned}
     once = {run.id: replace(run, seed=0).id for run in finals}

@@ -186,10 +186,7 @@ class Store:
             raise CurvatureError(said) from error
 
     def records(self, names: Iterable[str] | None = None) -> tuple[list[RunRecord], list[str]]:
-        """Return the sound records of these runs, and a message for each damaged one.
-
-        Without names all are read, in order of name.
-        """
+        """Return the sound records of these runs, or of all, and a message for each damaged one."""
         found: list[RunRecord] = []
         damaged: list[str] = []
         alike: dict[object, object] = {}

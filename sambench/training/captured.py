@@ -74,10 +74,7 @@ class Rates:
 
 
 def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
-    """Have the base optimizer count its steps on the device, or not.
-
-    Torch asks for that before a capture and warns where steps run outside of one, as some do here.
-    """
+    """Have the base optimizer count its steps on the device, as torch asks before a capture."""
     optimizer.base._warned_capturable_if_run_uncaptured = True
     for group in optimizer.param_groups:
         if "capturable" not in group:

@@ -47,10 +47,7 @@ class CrossEntropy:
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """Return N / (K n_c) for each class c: the classes weigh alike, the images 1 in the mean.
-
-    A class without images has weight 0.
-    """
+    """Return N / (K n_c) for each class c, 1 in the mean over images; 0 without images."""
     counts = torch.bincount(labels, minlength=classes)
     weights = len(labels) / (torch.count_nonzero(counts) * counts).double()
     return torch.where(counts > 0, weights, 0.0)

@@ -91,10 +91,7 @@ class Snapshots:
 
 
 def align_moments(optimizer: SharpnessAware) -> None:
-    """Give moments and the method's stored vectors the memory layout of their weights.
-
-    A checkpoint keeps the layout of the device that it was written on.
-    """
+    """Give moments and stored vectors the memory layout of their weights, not of another device."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if isinstance(value, Tensor):
@@ -111,10 +108,7 @@ def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state as the folder's latest checkpoint; the one before is kept.
-
-    A folder that cannot be written is a StoreError; the earlier checkpoints are intact then.
-    """
+    """Write the latest checkpoint and keep the one before; a disk that refuses is a StoreError."""
     buffer = io.BytesIO()
     torch.save({"format_version": FORMAT_VERSION, **state}, buffer)
     data = buffer.getbuffer()
@@ -128,10 +122,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the latest state that is whole, or None.
-
-    A file that is truncated, altered or of another format version is passed over.
-    """
+    """Return the latest whole state of this format version, or None; others are passed over."""
     paths = [path for name in (NAME, PREVIOUS) if (path := folder / name).exists()]
     # a crash between two renames can leave a file's digest under the other name
     digests = [d.read_bytes() for n in (NAME, PREVIOUS) if (d := _digest(folder / n)).exists()]

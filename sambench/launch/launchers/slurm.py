@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sambench.config.run_config import RunConfig
@@ -84,10 +84,7 @@ def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, st
 def _queued(
     results: Path, configs: Sequence[RunConfig], say: Callable[[str], None]
 ) -> Iterator[tuple[Job, Path, tuple[int, ...]]]:
-    """Yield each job of an earlier launch that will still do some of the runs.
-
-    With it come the folder of its launch and the places of these runs.
-    """
+    """Yield each job that will still do some of the runs, its launch's folder and their places."""
     queue = slurm_jobs.read_queue()
     if queue is None:
         raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
@@ -115,10 +112,10 @@ class _Launch:
     manifest: Manifest
     given: JobOptions
     watcher: Watcher
+    left: dict[str, tuple[Path, tuple[int, ...]]] = field(default_factory=dict)
+    """By job: its launch's folder, places of runs."""
 
     def __post_init__(self) -> None:
-        # by job: its launch's folder, places of runs
-        self.left: dict[str, tuple[Path, tuple[int, ...]]] = {}
         self._store = Store(self.manifest.results)
         self._before = [self._load(place) for place in range(len(self.manifest.configs))]
         self._tries: Counter[int] = Counter()
@@ -132,13 +129,13 @@ class _Launch:
         They stay open while other jobs are there, as a controller may be away for a while or the
         number of jobs limited; else it is a LaunchError.
         """
-        each, after = self.given.runs_per_job, ""
+        each = self.given.runs_per_job
         for start in range(0, len(places), ARRAY_SIZE * each):
             part = places[start : start + ARRAY_SIZE * each]
             configs = [self.manifest.configs[n] for n in part]
             chosen = replace(self.manifest, configs=configs)
             path = chosen.write()
-            script = job_script(self.given, path, chosen, after)
+            script = job_script(self.given, path, chosen)
             try:
                 number = slurm_jobs.sbatch(script)
             except LaunchError as error:
@@ -146,10 +143,9 @@ class _Launch:
                 if not self.left:
                     raise
                 self._open += places[start:]
-                said = f"{error}; {_runs(self._open)} left to submit once another job is over"
-                self.watcher.say(f"warning: {said}")
+                said = f"left to submit once another job is over: {len(self._open)}"
+                self.watcher.say(f"warning: {error}; {said}")
                 return
-            after = number if self.given.parallel else ""
             write_text(path.with_name(SCRIPT), script)
             runs: dict[str, list[str]] = {}
             for task, first in enumerate(range(0, len(part), each)):
@@ -157,8 +153,8 @@ class _Launch:
                 runs[job] = [config.id for config in configs[rest]]
                 self.left[job] = (path.parent, tuple(part[rest]))
             write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
-            said = f"submitted {_runs(part)} to Slurm as job {number}; logs in {path.parent}"
-            self.watcher.say(said)
+            said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
+            self.watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
 
     def wait(self) -> Tally:
         """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
@@ -221,10 +217,7 @@ class _Launch:
         return self._store.look(self.manifest.configs[place])[0]
 
     def _never_began(self, place: int, reason: str) -> bool:
-        """Whether a job ended before it did anything for a run that has a record of earlier.
-
-        The record then tells why, instead of what ended the run before.
-        """
+        """Whether a job did nothing for a run; its record of earlier then tells the job's end."""
         before = self._before[place]
         if before is None or before.status == COMPLETED or before != self._load(place):
             return False
@@ -239,10 +232,6 @@ class _Launch:
         if record is None or record.status != COMPLETED:
             return True
         return wanted is not None and not wanted.is_done(record.config, record.hessian)
-
-
-def _runs(places: Sequence[int]) -> str:
-    return "1 run" if len(places) == 1 else f"{len(places)} runs"
 
 
 def _last_line(log: Path) -> str:
@@ -276,7 +265,7 @@ launchers.register(
             "partition": "partition to queue in",
             "gpus_per_node": "GPUs of each job, usually 1; without it a job may get none",
             "timeout_min": "minutes; a run that takes longer is queued again and resumed",
-            "array_parallelism": "maximum number of jobs at once",
+            "array_parallelism": "maximum number of jobs at once, of each 1,000",
             "setup": "shell line before each job, such as `module load cuda`; may be repeated",
             "python": "command for Python, such as `apptainer exec --nv image.sif python`",
             "runs_per_job": "runs that each job does one after another, 1 by default",
