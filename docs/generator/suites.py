@@ -28,6 +28,37 @@ seeds: 3
 hessian: {samples: 256}
 report: {baseline: adam}
 """
+SEARCH = """
+Each dataset, network and fold is searched by itself, in its own training images, so that no test
+image plays a role. Final runs are done as given and with the values chosen; a report sets them
+side by side as `Adam (as given)` and `Adam (tuned)`, whatever the values are in each fold, compares
+all with the tuned baseline, and says which values lie at an end of what was tried.
+
+This suite tunes the radii of [`breast-ultrasound`](#breast-ultrasound) in its first fold: six
+points and two seeds for each optimizer and number of epochs. Adam, which has no radius, has six
+learning rates, and Adam with twice the epochs is tuned as well. What no grid names stays as given.
+`sambench compare FILE --plan` shows 192 trials, 96 final runs as given, and up to 96 tuned ones.
+The values are for this fold alone: they were chosen with images on which the other folds are
+tested. `folds: all` searches in each fold anew.
+"""
+RADII = """
+name: breast-ultrasound-radii
+extends: breast-ultrasound
+folds: [1]
+seeds: 6
+search:
+  trials: 6
+  seeds: 2
+  validation: 0.2
+  grids:
+    adam: {lr: [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03]}
+    sam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+    asam: {rho: [0.1, 0.2, 0.5, 1, 2, 5]}
+    gsam: {rho_max: [0.04, 0.1, 0.2], alpha: [0.01, 0.1]}
+    wsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+    crsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+    gcsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+"""
 LINKS = {
     "defaults": "[settings](settings.md)",
     "matrix": "[below](#grids)",
@@ -61,6 +92,8 @@ def page() -> str:
     page.heading("Search")
     page.text(docstring(search).body)
     _settings(page, Search)
+    page.text(SEARCH)
+    page.code(RADII, "yaml")
     page.heading("Tables")
     page.text(docstring(TableReference).summary)
     page.table(

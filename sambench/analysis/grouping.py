@@ -7,12 +7,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import mode
+from types import MappingProxyType
 
 from sambench.analysis.groups import REPEATS, Group, Line, by_key, repeat, setting_text
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
-from sambench.optim.base import Setting
 from sambench.store.record import RunRecord
+from sambench.store.search_record import TUNED, Role
+
+Roles = Mapping[str, Sequence[Role]]
+NO_ROLES: Roles = MappingProxyType({})
+Part = tuple[Role, RunRecord]
+"""A run of a line, after what it is there as."""
 
 
 def build_groups(
@@ -21,6 +27,7 @@ def build_groups(
     planned: Sequence[RunConfig] = (),
     names: Names | None = None,
     beside: Sequence[str] = (),
+    roles: Roles = NO_ROLES,
 ) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.
 
@@ -35,13 +42,21 @@ def build_groups(
         planned: Runs in the order of a suite, which the lines follow.
         names: Of display.
         beside: Settings in which lines of a group may differ; what is not usual is in the label.
+        roles: What runs are compared as, by id, where a search chose values: one that it chose as
+            given in some settings or folds alone is in two lines.
     """
     names = names or Names()
-    planned_as = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
+    planned_as: dict[str, int] = {}
+    for number, config in enumerate(planned):
+        for role in _roles(config, roles):
+            planned_as.setdefault(_key(config, role, beside), number)
     once = other_settings("optimizer", "seed", *beside)
     by_folds = other_settings("optimizer", *REPEATS, *beside)
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
-    lined = [by_key(runs, lambda r: _key(r.config, beside)) for runs in alike.values()]
+    lined = []
+    for runs in alike.values():
+        parts = ((role, run) for run in runs for role in _roles(run.config, roles))
+        lined.append(by_key(parts, lambda part: _key(part[1].config, part[0], beside)))
     common = Counter(key for lines in lined for key in lines)
     order = {key: (planned_as.get(key, len(planned)), -number) for key, number in common.items()}
     telling = {told for lines in lined for told in _telling(lines.values())}
@@ -69,47 +84,53 @@ def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     )
 
 
-def _key(config: RunConfig, beside: Sequence[str]) -> str:
+def _roles(config: RunConfig, roles: Roles) -> Sequence[Role]:
+    return (roles.get(config.id) if roles else None) or (Role(config.optimizer),)
+
+
+def _key(config: RunConfig, role: Role, beside: Sequence[str]) -> str:
     """What runs of one line have in common."""
     further = {name: getattr(config, name) for name in beside}
-    return repr(sorted((config.optimizer | further).items()))
+    return role.name + repr(sorted((role.given | further).items()))
 
 
 def _group(
-    lines: Mapping[str, Sequence[RunRecord]],
+    lines: Mapping[str, Sequence[Part]],
     baseline: str,
     order: Mapping[str, tuple[int, int]],
     names: Names,
     beside: Sequence[str],
     telling: Container[tuple[object, str]],
 ) -> Group:
-    configs = [record.config for runs in lines.values() for record in runs]
+    configs = [record.config for parts in lines.values() for _, record in parts]
     usual = {name: mode(getattr(config, name) for config in configs) for name in beside}
     made = []
-    for key, runs in lines.items():
-        of_line = runs[0].config
+    for key, parts in lines.items():
+        role, of_line = parts[0][0], parts[0][1].config
         unusual = {n: getattr(of_line, n) for n in beside if getattr(of_line, n) != usual[n]}
-        label = _label(of_line.optimizer, telling, unusual)
+        label = _label(role, telling, unusual)
+        runs = (record for _, record in parts)
         line = Line(
             label=label,
             title=names.optimizer(label),
             optimizer=of_line.optimizer,
+            role=role.name,
             records=tuple(
                 sorted(runs, key=lambda r: (repeat(r)[0], r.config.seed, repeat(r)[1] or 0))
             ),
         )
         rank, rarity = order[key]
         first = line.is_called(baseline)
-        before = (label != baseline, bool(unusual), rarity) if first else ()
+        before = (label != baseline, bool(unusual), role.name != TUNED, rarity) if first else ()
         made.append(((not first, *before, rank, label), line))
     made.sort(key=operator.itemgetter(0))
     most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
     return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
 
 
-def _telling(lines: Iterable[Sequence[RunRecord]]) -> Iterator[tuple[object, str]]:
+def _telling(lines: Iterable[Sequence[Part]]) -> Iterator[tuple[object, str]]:
     """Yield the hyperparameters in which lines of one name differ, each after the name."""
-    optimizers = (runs[0].config.optimizer for runs in lines)
+    optimizers = (parts[0][0].given for parts in lines)
     for name, namesakes in by_key(optimizers, operator.itemgetter("name")).items():
         for key in dict.fromkeys(key for one in namesakes for key in one):
             if any(one.get(key) != namesakes[0].get(key) for one in namesakes):
@@ -117,15 +138,14 @@ def _telling(lines: Iterable[Sequence[RunRecord]]) -> Iterator[tuple[object, str
 
 
 def _label(
-    optimizer: Mapping[str, Setting],
-    telling: Container[tuple[object, str]],
-    unusual: Mapping[str, object],
+    role: Role, telling: Container[tuple[object, str]], unusual: Mapping[str, object]
 ) -> str:
     """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
-    name = str(optimizer["name"])
-    told = {key: value for key, value in optimizer.items() if (name, key) in telling}
-    settings = ", ".join(f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items()))
-    return f"{name} ({settings})" if settings else name
+    name = str(role.given["name"])
+    told = {key: value for key, value in role.given.items() if (name, key) in telling}
+    settings = (f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items()))
+    text = ", ".join(filter(None, [role.name, *settings]))
+    return f"{name} ({text})" if text else name
 
 
 def _on_the_same_images(group: Group) -> Iterator[Group]:

@@ -56,6 +56,7 @@ class Line:
     label: str
     title: str
     optimizer: Mapping[str, Setting]
+    role: str = ""  # "tuned" or "as given" where a search chose values; these can differ by fold
     records: tuple[RunRecord, ...]
     _numbers: dict[str, tuple[float | None, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -72,10 +73,17 @@ class Line:
         name, base = (str(self.optimizer.get(key)) for key in ("name", "base"))
         with suppress(UnknownNameError):  # a plug-in's that is not loaded
             info = optimizers.get(name)
-            own = info.own({}, base)
-            if all(self.optimizer.get(key, value) == value for key, value in own.items()):
+            own = info.own({}, base).items()
+            if all(of.get(key, value) == value for of in self.optimizers for key, value in own):
                 return info.default_note(base)
         return ""
+
+    @functools.cached_property
+    def optimizers(self) -> tuple[Mapping[str, Setting], ...]:
+        """All settings that its runs have: several only where a search chose them by fold."""
+        if not self.role:
+            return (self.optimizer,)
+        return tuple({repr(o): o for r in self.records for o in [r.config.optimizer]}.values())
 
     def is_called(self, name: str) -> bool:
         """Whether a name fits, alone or with any of the settings, as in "sam (rho=0.05)"."""
@@ -138,13 +146,13 @@ class Group:
 
     @functools.cached_property
     def records(self) -> tuple[RunRecord, ...]:
-        """All runs, line by line."""
-        return tuple(record for line in self.lines for record in line.records)
+        """All runs, line by line; each once, though two lines may have it (`Role`)."""
+        return tuple({id(r): r for line in self.lines for r in line.records}.values())
 
     @functools.cached_property
     def completed(self) -> tuple[RunRecord, ...]:
-        """The runs that count, line by line."""
-        return tuple(record for line in self.lines for record in line.completed)
+        """Those of these that count."""
+        return tuple(record for record in self.records if record.status == COMPLETED)
 
     @functools.cached_property
     def repeats(self) -> tuple[Repeat, ...]:

@@ -7,7 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from sambench.analysis.curves import with_stored_predictions
+from sambench.analysis.grouping import NO_ROLES, Roles
 from sambench.analysis.groups import repeat
 from sambench.analysis.predictions import Predictions, interval_over_images
 from sambench.analysis.study import Study
@@ -27,8 +30,10 @@ from sambench.store.search_record import (
     SearchRecord,
     is_trial,
     read_search,
+    roles,
     search_path,
     still_asked,
+    with_chosen,
 )
 from sambench.store.study_plan import StudyPlan, read_plan
 from sambench.store.tree import Store
@@ -51,6 +56,7 @@ class Gathered:
     hessian: Measurement | None = None  # what the suite measures of each minimum
     part: tuple[str, ...] = ()  # conditions that other runs of it do not meet, as KEY=VALUE
     search: SearchRecord | None = None  # what the suite's search found
+    roles: Roles = field(default_factory=dict)  # what runs are compared as, where it chose values
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
 
@@ -71,6 +77,10 @@ def gather(
             raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
         planned = tuple(config for config in found.planned if wanted.matches(config))
         found = replace(found, records=chosen, planned=planned, part=tuple(where))
+        names = {config.name for config in planned}
+        if found.search is not None:
+            tunings = [t for t in found.search.tunings if names & {*t.untuned, *t.tuned}]
+            found = replace(found, search=msgspec.structs.replace(found.search, tunings=tunings))
     if len(found.records) > MOST_RUNS_DRAWN:
         return found
     records, read = with_stored_predictions(found.records, store)
@@ -93,7 +103,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             if plan in (None, asked):
                 return _of_file(Path(alone), suite, asked, store)
     there, damaged = store.records()
-    planned, search, unread = _planned(plan, store)
+    planned, search, unread, as_what = _planned(plan, store)
     ids = {config.id for config in planned}
     records, unsound = sound(r for r in there if r.id in ids or not is_trial(r))
     named = [r for r in records if alone and (r.id in ids or r.suite == alone)]
@@ -116,6 +126,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
         asked=plan.report if plan else ReportSettings(),
         planned=(*planned, *further),
         search=search,
+        roles=as_what,
     )
 
 
@@ -135,7 +146,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
 
 
 def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathered:
-    planned, search, unread = _planned(plan, store)
+    planned, search, unread, as_what = _planned(plan, store)
     records, damaged = sound_records(store, (config.name for config in planned))
     if not records:
         raise ConfigError(
@@ -152,25 +163,29 @@ def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathere
         hessian=suite.hessian,
         planned=planned,
         search=search,
+        roles=as_what,
     )
 
 
 def _planned(
     plan: StudyPlan | None, store: Store
-) -> tuple[tuple[RunConfig, ...], SearchRecord | None, tuple[str, ...]]:
-    """Return the runs of a plan, tuned ones too, the search of these, and what is wrong with it."""
+) -> tuple[tuple[RunConfig, ...], SearchRecord | None, tuple[str, ...], Roles]:
+    """Return the runs of a plan, tuned ones too, the search of these, and what is wrong with it.
+
+    And what the runs are compared as.
+    """
     if plan is None:
-        return (), None, ()
+        return (), None, (), NO_ROLES
     search, unread = _search_of(plan.suite, store)
     if search is None:
-        return tuple(plan.runs), None, unread
+        return tuple(plan.runs), None, unread, NO_ROLES
     kept, tuned = still_asked(search, plan.search, plan.runs)
     if stale := len(search.tunings) - len(kept.tunings):
         told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, plan.suite)}"
         remedy = "`sambench compare` searches anew" if plan.search else "remove that file"
         unread = (f"{told} are not what the suite asks for now; {remedy}",)
-    planned = {run.id: run for run in (*plan.runs, *tuned)}
-    return tuple(planned.values()), kept if kept.tunings else None, unread
+    planned, as_what = with_chosen(plan.runs, tuned), roles(plan.runs, tuned)
+    return planned, kept if kept.tunings else None, unread, as_what
 
 
 def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str, ...]]:

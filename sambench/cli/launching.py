@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sambench.analysis.grouping import NO_ROLES, Roles
 from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
 from sambench.cli.screen import Screen
@@ -190,7 +191,11 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
 
 
 def show_table(
-    screen: Screen, results: Path, configs: Sequence[RunConfig], asked: ReportSettings
+    screen: Screen,
+    results: Path,
+    configs: Sequence[RunConfig],
+    asked: ReportSettings,
+    roles: Roles = NO_ROLES,
 ) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
@@ -204,7 +209,7 @@ def show_table(
         return []
     states = counts(Survey(store=store).of(configs))
     absent = {why: states[state] for state, why in _ABSENT.items() if state in states}
-    first, *rest = build_tables(records, asked, configs)
+    first, *rest = build_tables(records, asked, configs, roles)
     if absent:
         said = ", ".join(f"{number} {why}" for why, number in absent.items())
         note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."

@@ -57,7 +57,7 @@ def _baseline(asked: str | None, found: Gathered) -> str:
         return name
     if "(" not in name:
         return optimizers.get(name).name
-    groups = build_groups(found.records, None, beside=found.asked.beside)
+    groups = build_groups(found.records, None, beside=found.asked.beside, roles=found.roles)
     lines = [line for group in groups for line in group.lines]
     if not any(line.is_called(name) for line in lines):
         labels = dict.fromkeys(line.label for line in lines)
@@ -86,7 +86,8 @@ class Report:
         gc.freeze()  # they stay to the end: no need to look for garbage among them then
         self.names = read_names(names) if names else Names()
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
-        study = build_study(found.records, asked, planned=found.planned, names=self.names)
+        facts = {"planned": found.planned, "names": self.names, "roles": found.roles}
+        study = build_study(found.records, asked, **facts)
         study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
         self.published = published or bool(found.tables)
@@ -146,7 +147,8 @@ class Report:
         damaged = "\n".join(found.damaged)
         whole = [config for config in found.planned if config.name not in damaged]
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
-        wanted = planned_groups(found.planned, asked) if found.planned else study.groups
+        plans = (found.planned, asked, found.roles)
+        wanted = planned_groups(*plans) if found.planned else study.groups
         wrong = troubles(study.groups, whole, found.given, self._stale())
         few = () if found.part else too_few(wanted)
         otherwise = measured_otherwise(found.records, found.hessian, found.given)
@@ -160,7 +162,7 @@ class Report:
             rest=(
                 Section(title="How to read this", items=how_to_read(study)),
                 *([Section(title="Figures left out", items=left_out)] if left_out else []),
-                methods(study),
+                methods(study, found.search),
                 problems(wrong, found.damaged, study.groups, (*otherwise, *few)),
             ),
         )
@@ -186,7 +188,7 @@ class Report:
         """Return accuracies by centre, what was searched, and the papers' tables and claims."""
         found, study = self.found, self.study
         sections = by_centre(study, found.predictions, self.data)
-        if found.search is not None:
+        if found.search is not None and found.search.tunings:
             where = str(search_path(Path("results"), found.name or ""))
             table = search_table(found.search, where)
             sections.append(Section(title="Hyperparameter search", tables=(table,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -30,12 +31,21 @@ from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
 from sambench.errors import INTERRUPTED, ConfigError, ModelError, did_you_mean
 from sambench.files.atomic import human
-from sambench.launch.launcher import launchers
+from sambench.launch.launcher import launchers, read_number
 from sambench.report.consequences import settling
+from sambench.report.contrasts import search_table
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import choose_trial, search_path, write_search
+from sambench.store.search_record import (
+    Pair,
+    found_so_far,
+    roles,
+    search_path,
+    still_asked,
+    with_chosen,
+    write_search,
+)
 from sambench.store.status import Standing, counts, pending
 from sambench.store.study_plan import StudyPlan
 from sambench.store.tree import Store
@@ -51,11 +61,15 @@ class Study:
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
         self.searching = replace(self.request, suite=trials_of(suite.name), curvature=None)
         check_datasets(self.finals, request.data)
-        self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
+        try:
+            self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
+        except ConfigError as error:
+            raise ConfigError(f"{suite.place('search')}: {error}") from None
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
         self._code = 0
+        self._began = time.monotonic()
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
         """Show what is done and would run; `measure` times steps where no finished run tells."""
@@ -64,13 +78,13 @@ class Study:
         chosen.refuse_unknown(launcher.options)
         chosen.check(launcher.options)
         check_models(self.finals)
-        tuned = self._tuned(keep=False)
-        finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
+        tuned = self._tuned()
+        finals = with_chosen(self.finals, tuned)
         trials, wanted = self._only(self.trials, finals)
         standings = self.searching.survey().of(trials)
         there = request.survey().of(finals)
         standings += _of(wanted, there)
-        coming = 0 if request.only or tuned else len(self.finals) * bool(self.tunings)
+        coming = 0 if request.only or not self.tunings else len(self.finals) - len(tuned)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -109,7 +123,7 @@ class Study:
     ) -> None:
         """Show the standing of each run, the number in each state, and the time left.
 
-        `coming` tuned runs become known when their search is done.
+        Which tuned runs are still `coming` is known when their search is done.
         """
         screen, launcher = self.screen, self.request.launcher
         rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
@@ -120,7 +134,7 @@ class Study:
         if launcher != LOCAL:
             screen.show(f"launcher: {launcher}")
         states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
-        screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
+        screen.show(states + f"; up to {coming} tuned runs follow the search" * bool(coming))
         open_runs = len(pending(standings))
         if open_runs:
             screen.show(_time_left(left, runs_per_job))
@@ -145,12 +159,11 @@ class Study:
         self._warn_of_reach(there)
         self._launch(trials, self.searching)
         self._launch(finals, self.request, None if trials else _of(finals, there))
-        found = self._tuned(keep=True)
-        tuned = tuple(run for run in found if run not in finals and self._wanted(run))
-        self._launch(tuned, self.request)
-        self._shown = (*finals, *tuned)
-        report = self.suite.report
-        self._done = show_table(self.screen, self.request.results, self._shown, report)
+        pairs = self._tuned(keep=True)
+        self._shown = tuple(filter(self._wanted, with_chosen(self.finals, pairs)))
+        self._launch([run for run in self._shown if run not in finals], self.request)
+        asked = (self.suite.report, roles(self.finals, pairs))
+        self._done = show_table(self.screen, self.request.results, self._shown, *asked)
         return self._code
 
     def say_what_is_next(self, given: str | None) -> None:
@@ -196,35 +209,35 @@ class Study:
     def _launch(
         self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
     ) -> None:
-        """Do runs, if there are any, unless what was done before ended the command."""
-        ended = self._code == INTERRUPTED or (self._code and request.fail_fast)
-        if runs and not ended:
-            self._code = launch(self.screen, runs, request, seen) or self._code
+        """Do runs, if there are any, unless what was done before ended the command.
 
-    def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
-        """Return the tuned runs of searches that are done; `keep` writes and shows the findings."""
+        They have what is left of the minutes of the command, which are those of all its launches.
+        """
+        ended = self._code == INTERRUPTED or (self._code and request.fail_fast)
+        if not runs or ended:
+            return
+        minutes = read_number(request.launcher.options, "minutes", float)
+        if minutes is not None and minutes > 0:
+            left = max(minutes - (time.monotonic() - self._began) / 60, 1e-3)
+            launcher = request.launcher.with_options({"minutes": f"{left:.6f}"})
+            request = replace(request, launcher=launcher)
+        self._code = launch(self.screen, runs, request, seen) or self._code
+
+    def _tuned(self, *, keep: bool = False) -> tuple[Pair, ...]:
+        """Return the final runs, as given and as chosen, of those searches that are done.
+
+        With `keep`, what was found is written for the report, and shown.
+        """
         if self.suite.search is None:
             return ()
-        results, store = self.request.results, Store(self.request.results)
+        name, store = self.suite.name, Store(self.request.results)
         loaded, _ = store.records(run.name for run in self.trials)
         records = {record.id: record for record in loaded}
-        choices = [(tuning, choose_trial(tuning, records)) for tuning in self.tunings]
-        if keep and choices:
-            path = search_path(results, self.suite.name)
-            write_search(path, self.suite.name, self.suite.search, self.tunings, records)
-            rows = []
-            for tuning, chosen in choices:
-                first = tuning.untuned[0]
-                values = chosen and ", ".join(f"{k}={v}" for k, v in chosen.values.items())
-                found = "search not done" if chosen is None else values or "as given"
-                fold = "" if first.fold is None else f" fold {first.fold}"
-                place = f"{first.model} on {first.dataset}{fold}"
-                rows.append((place, str(first.optimizer["name"]), str(len(tuning.trials)), found))
-            headings = ("", "optimizer", "trials", "chosen on validation")
-            self.screen.listing(headings, rows, "search")
-            self.screen.show(f"wrote {path}")
-        runs = [run for tuning, chosen in choices if chosen for run in tuning.finals(chosen)]
-        return tuple({run.id: run for run in runs}.values())
+        found = found_so_far(name, self.suite.search, self.tunings, records)
+        if keep and self.tunings:
+            write_search(path := search_path(self.request.results, name), found)
+            self.screen.table(search_table(found, str(path)))
+        return still_asked(found, self.suite.search, self.finals)[1]
 
     def _wanted(self, run: RunConfig) -> bool:
         only = self.request.only

@@ -236,7 +236,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if "stop" in settings:
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
-        config._check_combinations()
+        config.check_combinations()
         best = "selection=best-validation" if config.selection == "best-validation" else ""
         selecting = best or ("stop=patience" if config.stop.rule == "patience" else "")
         if selecting and config.validation == 0 and "validation" in settings:
@@ -281,11 +281,12 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def checked(self) -> RunConfig:
         """Return a stored configuration, its optimizer's settings checked and complete."""
-        self._check_combinations()
+        self.check_combinations()
         complete = resolve_stored(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)
 
-    def _check_combinations(self) -> None:
+    def check_combinations(self) -> None:
+        """Refuse, by a ConfigError, settings that contradict each other."""
         if self.weights and self.pretrained:
             raise ConfigError("pretrained and weights both say where to start; keep one")
         if self.decayed == "matrices" and not self.optimizer.get("weight_decay"):

@@ -2,8 +2,9 @@
 
 A trial is a run like any other, with seeds that no final run has, and with validation images cut
 from its training images. The first trial of an optimizer is the optimizer as the suite gives it;
-the others are points of its grid, picked so that each value of each hyperparameter is tried about
-as often as any other. Final runs take the values with the highest mean validation accuracy.
+the others are points of its grid, no two alike, picked so that each value of each hyperparameter is
+tried about as often as any other. Final runs take the values with the highest mean validation
+accuracy; of equal ones those with the lowest mean validation loss, then the earlier.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MOST_POINTS = 10_000
 """Of one grid, of which a search tries a few."""
 
 Grid = Mapping[str, tuple[Setting, ...]]
+Point = tuple[dict[str, Setting], RunConfig]
+"""What is changed of an optimizer's settings, and a run with these changes."""
 
 
 class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,24 +69,36 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _check_grid(name, grid)
         return search
 
-    def candidates(self, given: Mapping[str, Setting]) -> tuple[dict[str, Setting], ...]:
-        """Return what each trial of an optimizer changes of its settings; the first nothing.
+    def candidates(self, given: RunConfig) -> tuple[Point, ...]:
+        """Return the points tried of a run's optimizer; the first changes nothing.
 
-        A grid with too few points, or with one that is out of range, is a ConfigError.
+        Points that come to the same settings are one. A value out of range, or too few points, is a
+        ConfigError; points of a declared grid that the run's other settings forbid are left out.
         """
-        name = str(given["name"])
-        grid = self.grids.get(name) or declared_grid(given)
+        own = dict(given.optimizer)
+        name, base = str(own.pop("name")), str(own.pop("base"))
+        info, grid = optimizers.get(name), self.grids.get(name) or declared_grid(given.optimizer)
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
             said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
             raise ConfigError(said)
-        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-        others = [p for p in points if any(given.get(key) != value for key, value in p.items())]
-        if len(others) + 1 < self.trials:
+        points = {_settings(given): ({}, given)}
+        for values in product(*grid.values()):
+            point = dict(zip(grid, values, strict=True))
+            try:
+                run = replace(given, optimizer=info.resolve(base, {**own, **point}))
+                run.check_combinations()
+            except ConfigError:
+                if name in self.grids:
+                    raise
+                continue
+            points.setdefault(_settings(run), (point, run))
+        first, *others = points.values()
+        if len(points) < self.trials:
             raise ConfigError(
-                f"the grid of {name} has {len(others) + 1} points, fewer than the {self.trials} "
+                f"the grid of {name} has {len(points)} points, fewer than the {self.trials} "
                 f"trials ({', '.join(grid)}); widen it under search: grids: {name}"
             )
-        return ({}, *_balanced(others, self.trials - 1))
+        return (first, *_balanced(others, self.trials - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +132,18 @@ def trials_of(suite: str) -> str:
     return f"{suite}{TRIALS}"
 
 
-def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ...]:
+def plan_search(search: Search, finals: Sequence[RunConfig]) -> tuple[Tuning, ...]:
     """Return the search for each optimizer and setting among the final runs.
 
-    A seed that final runs and trials share, or a grid that is too small, is a ConfigError.
+    A seed that final runs and trials share, or a grid that is too small or of no optimizer among
+    them, is a ConfigError.
     """
+    names = dict.fromkeys(str(config.optimizer["name"]) for config in finals)
+    if others := [name for name in search.grids if name not in names]:
+        raise ConfigError(
+            f"search grids {others[0]}: no run is of {others[0]}, so nothing of it is tried; "
+            f"optimizers with runs: {', '.join(names)}"
+        )
     groups: dict[str, list[RunConfig]] = {}
     for config in finals:
         if config.seed in search.seeds:
@@ -135,16 +157,15 @@ def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ..
 
 
 def _tuning(search: Search, untuned: tuple[RunConfig, ...]) -> Tuning:
-    first = untuned[0]
-    given = {k: v for k, v in first.optimizer.items() if k not in ("name", "base")}
-    info = optimizers.get(str(first.optimizer["name"]))
-    trials, share = [], first.validation or search.validation
-    for values in search.candidates(first.optimizer):
-        optimizer = info.resolve(str(first.optimizer["base"]), {**given, **values})
-        tried = replace(first, optimizer=optimizer, validation=share)
-        runs = tuple(replace(tried, seed=seed) for seed in search.seeds)
-        trials.append(Trial(values=values, optimizer=optimizer, runs=runs))
+    trials, share = [], untuned[0].validation or search.validation
+    for values, run in search.candidates(untuned[0]):
+        runs = tuple(replace(run, validation=share, seed=seed) for seed in search.seeds)
+        trials.append(Trial(values=values, optimizer=run.optimizer, runs=runs))
     return Tuning(untuned=untuned, trials=tuple(trials))
+
+
+def _settings(run: RunConfig) -> str:
+    return repr(sorted(run.optimizer.items()))
 
 
 def declared_grid(given: Mapping[str, Setting]) -> Grid:
@@ -158,14 +179,14 @@ def declared_grid(given: Mapping[str, Setting]) -> Grid:
     return {**own, **around, **base.grid}
 
 
-def _balanced(points: Sequence[dict[str, Setting]], number: int) -> Iterable[dict[str, Setting]]:
+def _balanced(points: Sequence[Point], number: int) -> Iterable[Point]:
     """Pick points one by one, each the one whose values were picked least; ties by a hash."""
     picked: Counter[tuple[str, Setting]] = Counter()
-    left = sorted(points, key=lambda p: hashlib.sha256(repr(p).encode()).hexdigest())
+    left = sorted(points, key=lambda p: hashlib.sha256(repr(p[0]).encode()).hexdigest())
     for _ in range(number):
-        best = min(left, key=lambda point: sum(picked[item] for item in point.items()))
+        best = min(left, key=lambda point: sum(picked[item] for item in point[0].items()))
         left.remove(best)
-        picked.update(best.items())
+        picked.update(best[0].items())
         yield best
 
 
@@ -176,6 +197,8 @@ def _check_grid(name: str, grid: Grid) -> None:
     for key, values in grid.items():
         if not values:
             raise ConfigError(f"the grid of {name} needs a list of values for {shown(key)}")
+        if key in ("name", "base"):
+            raise ConfigError(f"search grids {name}: {key} is not searched; list it under matrix")
         if key in info.hyperparameters:
             for value in values:
                 info.hyperparameters[key].check(value, name)

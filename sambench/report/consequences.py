@@ -21,6 +21,7 @@ from sambench.report.differences import unlike
 from sambench.report.notes import on_few_images
 from sambench.report.table import factor
 from sambench.report.wording import worded
+from sambench.store.search_record import TUNED
 
 said = partial(worded, "answer.md")
 """Returns a sentence of the answer, or several, of some facts."""
@@ -154,7 +155,8 @@ def cautions(study: Study) -> str:
         ],
         several=ambiguous_baseline(study.groups, study.baseline),
         differing=unlike(study, itertools.chain(*study.pooled.values())),
-        tuned=_several_settings(study),
+        many=_several_settings(study),
+        tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
     return " ".join(filter(None, (text, settling(study))))
 
@@ -167,8 +169,9 @@ def settling(study: Study) -> str:
 
 
 def _several_settings(study: Study) -> list[str]:
-    """Return the names of optimizers with several lines under one setting, the baseline apart."""
-    by_name = (by_key(group.lines, lambda line: line.optimizer["name"]) for group in study.groups)
+    """Return the names of optimizers with several lines under one setting, but not by a search."""
+    given = ((line for line in group.lines if line.role != TUNED) for group in study.groups)
+    by_name = (by_key(lines, lambda line: line.optimizer["name"]) for lines in given)
     several = (lines for found in by_name for lines in found.values() if len(lines) > 1)
     titles = (line.title.partition(" (")[0] for lines in several for line in lines)
     return list(dict.fromkeys(titles))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group, by_key, setting_text
@@ -11,7 +11,7 @@ from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike
-from sambench.report.notes import notes, of_equivalence, run_notes
+from sambench.report.notes import notes, of_equivalence, run_notes, said
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
 from sambench.store.search_record import SearchRecord, TuningRecord
@@ -103,38 +103,76 @@ SEARCH = (
 
 def search_table(found: SearchRecord, where: str) -> Table:
     """Return what a search found, a row for each optimizer and setting; `where` is its file."""
-    several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
+    named = [*zip(names_of(found), found.tunings, strict=True)]
     return Table(
-        title=f"Search of {found['suite']}",
+        title=f"Search of {found.suite}",
         headings=SEARCH,
-        rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
-        notes=notes("search", search=found.search, where=where),
+        rows=tuple((name, _cells(name, tuning)) for name, tuning in named),
+        notes=notes(
+            "search",
+            rule=rule_of(found),
+            edges=[f"{name} {edge}" for name, tuning in named for edge in _edges(tuning)],
+            where=where,
+        ),
     )
 
 
-def _setting(tuning: TuningRecord) -> str:
-    setting = tuning["setting"]
-    fold = "" if setting.get("fold") is None else f", fold {setting['fold']}"
-    return f"{setting['model']} on {setting['dataset']}{fold}"
+def names_of(found: SearchRecord) -> list[str]:
+    """Return what the search for each optimizer and setting is called: by what tells it apart."""
+    every = [{**tuning.optimizer, **tuning.setting} for tuning in found.tunings]
+    names = []
+    for own in every:
+        alike = [one for one in every if one["name"] == own["name"]]
+        telling = [key for key in own if any(one.get(key) != own[key] for one in alike)]
+        told = ", ".join(f"{key}={setting_text(own[key])}" for key in telling)
+        names.append(f"{own['name']} ({told})" if told else str(own["name"]))
+    return names
 
 
-def _row(tuning: TuningRecord, *, several: bool) -> Row:
-    trials, budget, chosen = tuning["trials"], tuning["budget"], tuning["chosen"]
-    scores = [t["validation_accuracy"] for t in trials if t["validation_accuracy"] is not None]
-    given = trials[0]["validation_accuracy"] if trials else None
-    best = max(scores) if chosen is not None and scores else None
-    found = {} if chosen is None else chosen["values"]
-    values = ", ".join(f"{name}={setting_text(value)}" for name, value in found.items())
-    values = "search not done" if chosen is None else values or "as given"
-    label = str(tuning["optimizer"]["name"])
-    cells = (
+def rule_of(found: SearchRecord) -> str:
+    """Say how a search tried and chose; of validation images, the runs' own share goes first."""
+    settings = [tuning.setting for tuning in found.tunings]
+    shares = sorted({one.get("validation") or found.search.validation for one in settings})
+    own = any(one.get("split") == "authors" for one in settings)
+    return said("rule", search=found.search, shares=shares, own=own)
+
+
+def chosen_text(tuning: TuningRecord) -> str:
+    """Return the values that a search chose."""
+    if tuning.chosen is None:
+        return "search not done"
+    if all(trial.validation_accuracy is None for trial in tuning.trials):
+        return "as given, for no trial was completed"
+    values = tuning.chosen.values.items()
+    return ", ".join(f"{name}={setting_text(value)}" for name, value in values) or "as given"
+
+
+def _edges(tuning: TuningRecord) -> Iterator[str]:
+    """Yield the chosen numbers that are the least or the greatest tried, where one may go on."""
+    for key in dict.fromkeys(key for trial in tuning.trials for key in trial.values):
+        tried = [t.values.get(key, tuning.optimizer.get(key, 0.0)) for t in tuning.trials]
+        value = tuning.chosen and tuning.chosen.optimizer.get(key, 0.0)
+        if value in tried and all(type(one) in (int, float) for one in tried):
+            ends = {"greatest": max(tried), "least": min(tried)}
+            yield from (
+                f"{key}={setting_text(value)} ({end})"
+                for end, at in ends.items()
+                if value == at and min(tried) < max(tried) and (at or end == "greatest")
+            )
+
+
+def _cells(name: str, tuning: TuningRecord) -> tuple[Cell, ...]:
+    trials, budget = tuning.trials, tuning.budget
+    scores = [t.validation_accuracy for t in trials if t.validation_accuracy is not None]
+    given = trials[0].validation_accuracy if trials else None
+    best = max(scores) if tuning.chosen is not None and scores else None
+    return (
         _number(len(scores), f"{{:.0f}} of {len(trials)}"),
         *(_number(None if score is None else 100 * score, "{:.1f}") for score in (given, best)),
-        Cell(text=values, source=f"search/{label}"),
-        _number(budget["gradient_evaluations"], "{:.0f}"),
-        _number(budget["train_seconds"], "{:.1f}"),
+        Cell(text=chosen_text(tuning), source=f"search/{name}"),
+        _number(budget.gradient_evaluations, "{:.0f}"),
+        _number(budget.train_seconds, "{:.1f}"),
     )
-    return f"{label}, {_setting(tuning)}" if several else label, cells
 
 
 def _number(value: float | None, form: str) -> Cell:

@@ -84,7 +84,7 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
             if own.n and (own.baseline, own.candidate, group.folds) == sides
         ]
         for label in sides[:2]:
-            lines = [group.line(label).optimizer for group in groups]
+            lines = [one for group in groups for one in group.line(label).optimizers]
             for key in lines[0] if len({line["name"] for line in lines}) == 1 else ():
                 there = [line.get(key) for line in lines]
                 if there.count(there[0]) == len(there):

@@ -15,6 +15,7 @@ from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed, measured
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
+from sambench.report.contrasts import chosen_text, names_of
 from sambench.report.wording import lines_of
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord
@@ -63,9 +64,9 @@ def sources_of(
     for finding in findings:
         names = (finding.claim.name, finding.claim.sentence)
         yield Source(partial(lines_of, TEMPLATE, "claim", found=finding), (("claim",), names))
-    for tuning in search.tunings if search else ():
-        optimizer = (str(tuning["optimizer"]["name"]),)
-        yield Source(partial(lines_of, TEMPLATE, "search", tuning=tuning), (("search",), optimizer))
+    for name, tuning in zip(names_of(search), search.tunings, strict=True) if search else ():
+        facts = {"name": name, "tuning": tuning, "chosen": chosen_text(tuning)}
+        yield Source(partial(lines_of, TEMPLATE, "search", **facts), (("search",), (name,)))
 
 
 def _names(metric: Metric) -> tuple[str, ...]:

@@ -134,8 +134,9 @@ def runs_table(groups: Iterable[Group]) -> Rows:
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
     """
+    groups = list(groups)
+    runs = [run for group in groups for run in group.records]
     lines = [line for group in groups for line in group.lines]
-    runs = [run for line in lines for run in line.records]
     configs = [run.config for run in runs]
     columns: dict[str, Sequence[Any]] = {
         **{name: values_at(runs, name) for name in ("id", "name", "suite", "status")},
@@ -152,7 +153,9 @@ def runs_table(groups: Iterable[Group]) -> Rows:
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
     for metric in measured(runs):
-        columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
+        of_lines = (zip(line.records, line.numbers(metric), strict=True) for line in lines)
+        value_of = {id(run): value for pairs in of_lines for run, value in pairs}
+        columns[metric.name] = [value_of[id(run)] for run in runs]
     yield columns
     yield from zip(*columns.values(), strict=True)
 

@@ -16,11 +16,13 @@ from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
+from sambench.report.contrasts import rule_of
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted, listed
 from sambench.report.wording import paragraphs
 from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.search_record import SearchRecord
 
 VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda")
 MOST_VALUES, MOST_CLASSES = 8, 12
@@ -36,8 +38,11 @@ SELECTED = {"last": "the last weights", "best-validation": "the best weights on 
 PARTS = ("train", "validation", "test")
 
 
-def methods(study: Study) -> Section:
-    """Return the methods section; it is of the completed runs where there are any."""
+def methods(study: Study, search: SearchRecord | None = None) -> Section:
+    """Return the methods section; it is of the completed runs where there are any.
+
+    And of the search that chose hyperparameters, if one did.
+    """
     runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
     measured = [record for record in done if record.hessian]
@@ -53,6 +58,8 @@ def methods(study: Study) -> Section:
             networks=[(name, partial(_of, own), _sizes(own)) for name, own in models.items()],
             of=partial(_of, done),
             seeds=_ranges(sorted({run.config.seed for run in done})),
+            rule=rule_of(search) if search else "",
+            budgets=[tuning.budget for tuning in search.tunings] if search else (),
             measured=len(measured),
             of_measured=partial(_of, measured),
             baseline=study.title_of(compared[0].baseline) if compared else "",
@@ -160,8 +167,12 @@ def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
 
 
 def _hyperparameters(line: Line) -> str:
-    settings = ", ".join(f"{k} {setting_text(v)}" for k, v in line.optimizer.items() if k != "name")
-    return f"{settings} ({line.default_note})" if line.default_note else settings
+    names = dict.fromkeys(key for one in line.optimizers for key in one if key != "name")
+    values = {k: dict.fromkeys(setting_text(o.get(k)) for o in line.optimizers) for k in names}
+    settings = ", ".join(f"{key} {' or '.join(found)}" for key, found in values.items())
+    role = line.role + " by fold" * (len(line.optimizers) > 1)
+    told = "; ".join(filter(None, [role, line.default_note]))
+    return f"{settings} ({told})" if told else settings
 
 
 def _ranges(numbers: Sequence[int]) -> str:

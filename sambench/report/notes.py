@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
 from sambench.analysis.comparison import EQUIVALENT, Comparison
 from sambench.analysis.decision import coarse
-from sambench.analysis.grouping import build_groups
+from sambench.analysis.grouping import NO_ROLES, Roles, build_groups
 from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import Metric, find_metric
@@ -57,7 +58,7 @@ def unusual_settings(config: RunConfig) -> tuple[str, ...]:
 def protocol(group: Group) -> str:
     """Return how the runs of a group were trained, in a sentence."""
     setting, done = group.setting, group.completed
-    rates = {float(str(line.optimizer["lr"])) for line in group.lines if "lr" in line.optimizer}
+    rates = {rate for rate, _ in _rates(group)}
     return said(
         "protocol",
         setting=setting,
@@ -103,11 +104,18 @@ def of_equivalence(found: Sequence[Comparison], groups: Iterable[Group]) -> tupl
 
 def other_rates(group: Group) -> tuple[str, ...]:
     """Say which learning rates are not the usual one: nobody sees them in the labels."""
-    there = (line for line in group.lines if "lr" in line.optimizer)
-    by_rate = by_key(there, lambda line: float(str(line.optimizer["lr"])))
+    by_rate = by_key(_rates(group), itemgetter(0))
     usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
-    others = [(rate, [line.title for line in lines]) for rate, lines in usual_first[1:]]
+    others = [(rate, [title for _, title in found]) for rate, found in usual_first[1:]]
     return notes("other_rates", others=others)
+
+
+def _rates(group: Group) -> list[tuple[float, str]]:
+    """Return each learning rate of each line, with the line's title."""
+    of_lines = ((one.get("lr"), line.title) for line in group.lines for one in line.optimizers)
+    return [
+        (float(str(rate)), title) for rate, title in dict.fromkeys(of_lines) if rate is not None
+    ]
 
 
 def run_notes(group: Group) -> Iterable[str]:
@@ -167,10 +175,12 @@ def problems(
     return Section(title="What went wrong", paragraphs=paragraphs, items=items)
 
 
-def planned_groups(configs: Iterable[RunConfig], asked: ReportSettings) -> tuple[Group, ...]:
+def planned_groups(
+    configs: Iterable[RunConfig], asked: ReportSettings, roles: Roles = NO_ROLES
+) -> tuple[Group, ...]:
     """Return the groups that some runs will make, done or not."""
     runs = (RunRecord(config=config, status=RUNNING) for config in configs)
-    return build_groups(runs, asked.baseline, beside=asked.beside)
+    return build_groups(runs, asked.baseline, beside=asked.beside, roles=roles)
 
 
 def too_few(groups: Sequence[Group]) -> tuple[str, ...]:

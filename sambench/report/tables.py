@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
-from sambench.analysis.grouping import other_settings
+from sambench.analysis.grouping import NO_ROLES, Roles, other_settings
 from sambench.analysis.groups import REPEATS, Group, Line, by_key
 from sambench.analysis.metrics import MINUTES, SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
@@ -117,14 +117,17 @@ def best_of(means: Mapping[int, float], metric: Metric) -> list[int]:
 
 
 def build_tables(
-    records: Iterable[RunRecord], asked: ReportSettings, planned: Sequence[RunConfig] = ()
+    records: Iterable[RunRecord],
+    asked: ReportSettings,
+    planned: Sequence[RunConfig] = (),
+    roles: Roles = NO_ROLES,
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 
     The rows follow the planned runs, after the baseline, which the others are compared with.
     """
     metrics = [find_metric(name) for name in MAIN]
-    study = build_study(records, asked, planned=planned, metrics=metrics)
+    study = build_study(records, asked, planned=planned, metrics=metrics, roles=roles)
     return tuple(main_table(group) for group in study.groups)
 
 

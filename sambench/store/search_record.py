@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,6 +15,19 @@ from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.definition import Amount, Count, Fraction, Section, decode, plain, unit
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
+
+AS_GIVEN, TUNED = "as given", "tuned"
+"""What a final run is where a search chose other values for its optimizer."""
+
+Pair = tuple[RunConfig, RunConfig]
+"""A final run as given, and with the values that a search chose."""
+
+
+class Role(NamedTuple):
+    """What a run is compared as."""
+
+    given: Settings  # its optimizer before a search
+    name: str = ""  # AS_GIVEN or TUNED; empty where a search changed nothing, or there was none
 
 
 class TrialRecord(Section, frozen=True, kw_only=True):
@@ -72,17 +85,8 @@ def search_path(results: Path, suite: str) -> Path:
     return results / "searches" / f"{suite}.json"
 
 
-def write_search(
-    path: Path,
-    suite: str,
-    search: Search,
-    tunings: Sequence[Tuning],
-    records: Mapping[str, RunRecord],
-) -> None:
-    """Write what was found, as `SearchRecord` says; a StoreError if it cannot be written."""
-    found = SearchRecord(
-        suite=suite, search=search, tunings=[_tuning(tuning, records) for tuning in tunings]
-    )
+def write_search(path: Path, found: SearchRecord) -> None:
+    """Keep what a search found; a StoreError if it cannot be written."""
     write_json(path, plain(found))
 
 
@@ -101,16 +105,42 @@ def read_search(path: Path) -> SearchRecord | None:
 
 def still_asked(
     found: SearchRecord, search: Search | None, finals: Sequence[RunConfig]
-) -> tuple[SearchRecord, tuple[RunConfig, ...]]:
-    """Return what a search found that is still asked for, and the final runs with these values."""
+) -> tuple[SearchRecord, tuple[Pair, ...]]:
+    """Return what a search found for final runs as they are planned now, and these with its values.
+
+    Each of these is a pair: the run as given, and with the values. What is of other runs is left
+    out, and everything where another search is asked for now.
+    """
     tunings = found.tunings if found.search == search else []
     by_run = {name: tuning for tuning in tunings for name in tuning.untuned}
     once = {run.id: replace(run, seed=0).id for run in finals}
     by_setting = {once[run.id]: by_run[run.name] for run in finals if run.name in by_run}
     of_runs = [(run, by_setting[once[run.id]]) for run in finals if once[run.id] in by_setting]
-    tuned = (replace(run, optimizer=t.chosen.optimizer) for run, t in of_runs if t.chosen)
     kept = [tuning for tuning in tunings if any(tuning is own for own in by_setting.values())]
-    return replace(found, tunings=kept), tuple({run.id: run for run in tuned}.values())
+    return replace(found, tunings=kept), tuple(
+        (run, replace(run, optimizer=t.chosen.optimizer)) for run, t in of_runs if t.chosen
+    )
+
+
+def with_chosen(finals: Sequence[RunConfig], tuned: Iterable[Pair]) -> tuple[RunConfig, ...]:
+    """Return final runs and those with chosen values, each once."""
+    return tuple({run.id: run for run in (*finals, *(chosen for _, chosen in tuned))}.values())
+
+
+def roles(finals: Sequence[RunConfig], tuned: Iterable[Pair]) -> dict[str, list[Role]]:
+    """Return, by id, what final runs and those with chosen values (`still_asked`) are compared as.
+
+    A run is both where a search chose it as given in one setting, but not in another.
+    """
+    pairs = [(given, chosen, repr(given.optimizer)) for given, chosen in tuned]
+    changed = {text for given, chosen, text in pairs if given.id != chosen.id}
+    found = {
+        run.id: [Role(run.optimizer, AS_GIVEN * (repr(run.optimizer) in changed))] for run in finals
+    }
+    for given, chosen, text in pairs:
+        if text in changed:
+            found.setdefault(chosen.id, []).append(Role(given.optimizer, TUNED))
+    return found
 
 
 def is_trial(record: RunRecord) -> bool:
@@ -141,24 +171,30 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     return max(scored, key=lambda item: item[0])[1] if scored else tuning.trials[0]
 
 
+def found_so_far(
+    suite: str, search: Search, tunings: Sequence[Tuning], records: Mapping[str, RunRecord]
+) -> SearchRecord:
+    """Return what the runs of a suite's trials say by now; their records are by id."""
+    found = [_tuning(tuning, records) for tuning in tunings]
+    return SearchRecord(suite=suite, search=search, tunings=found)
+
+
 def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
-    first = tuning.untuned[0]
+    first = tuning.untuned[0].to_dict()
     chosen = choose_trial(tuning, records)
-    setting = {k: v for k, v in first.to_dict().items() if k not in ("optimizer", "seed")}
     return TuningRecord(
-        setting=setting,
-        optimizer=first.to_dict()["optimizer"],
+        setting={k: v for k, v in first.items() if k not in ("optimizer", "seed")},
+        optimizer=first["optimizer"],
         trials=[_trial(trial, records) for trial in tuning.trials],
         budget=_budget(tuning, records),
-        chosen=None
-        if chosen is None
-        else Chosen(
+        chosen=chosen
+        and Chosen(
             values=dict(chosen.values),
             changed=bool(chosen.values),
-            optimizer={k: v for k, v in chosen.optimizer.items() if k in first.optimizer},
+            optimizer=dict(chosen.optimizer),
         ),
         untuned=[run.name for run in tuning.untuned],
-        tuned=[] if chosen is None else [run.name for run in tuning.finals(chosen)],
+        tuned=[run.name for run in tuning.finals(chosen)] if chosen else [],
     )
 
 

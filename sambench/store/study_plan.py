@@ -15,7 +15,7 @@ from sambench.config.suite import ReportSettings, Suite
 from sambench.errors import StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.definition import Definition, decode, plain
-from sambench.store.search_record import read_search, search_path, still_asked
+from sambench.store.search_record import read_search, search_path, still_asked, with_chosen
 
 
 class StudyPlan(Definition, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ def planned_ids(results: Path, name: str) -> set[str]:
         return set()
     search = read_search(search_path(results, name))
     tuned = still_asked(search, plan.search, plan.runs)[1] if search else ()
-    return {run.id for run in (*plan.runs, *tuned)}
+    return {run.id for run in with_chosen(plan.runs, tuned)}
 
 
 def studies(results: Path) -> list[str]:

@@ -165,10 +165,10 @@ def test_runs_on_classes_in_another_order_are_stale_and_not_measured(
 
 def test_a_search_and_its_final_runs(folder: Path) -> None:
     _, shown, _ = compare("tuned.yaml --plan")
-    assert "10 missing; 4 tuned runs follow the search\n" in shown
+    assert "10 missing; up to 4 tuned runs follow the search\n" in shown
     code, shown, _ = compare("tuned.yaml --device cpu")
     assert code == 0
-    assert "chosen on validation" in shown
+    assert "Search of tuned" in shown
     found = json.loads((folder / "results" / "searches" / "tuned.json").read_text())
     assert [tuning["optimizer"]["name"] for tuning in found["tunings"]] == ["adam", "sam"]
     for tuning in found["tunings"]:

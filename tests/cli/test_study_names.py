@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.store.search_record import choose_trial, search_path, write_search
+from sambench.store.search_record import choose_trial, found_so_far, search_path, write_search
 from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
@@ -162,7 +162,8 @@ def tuned(folder: Path, make_record: RecordMaker) -> list[str]:
         for number, trial in enumerate(tuning.trials):
             for run in trial.runs:
                 done(run, "tuned (search)", 0.5 + 0.1 * number)
-    write_search(search_path(folder / "results", "tuned"), "tuned", suite.search, tunings, made)
+    found = found_so_far("tuned", suite.search, tunings, made)
+    write_search(search_path(folder / "results", "tuned"), found)
     names = []
     for tuning in tunings:
         chosen = choose_trial(tuning, made)

@@ -18,11 +18,17 @@ from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.search_record import (
+    AS_GIVEN,
+    TUNED,
+    Role,
     choose_trial,
+    found_so_far,
     is_trial,
     read_search,
+    roles,
     search_path,
     still_asked,
+    with_chosen,
     write_search,
 )
 
@@ -71,7 +77,7 @@ def test_every_optimizer_declares_a_grid_within_its_ranges(info: Any) -> None:
     assert own or not info.hyperparameters
     for name in own:
         assert all(isinstance(value, float) for value in grid[name])
-    assert len(Search(trials=12).candidates(given)) == 12
+    assert len(Search(trials=12).candidates(config_of(info.name))) == 12
 
 
 def test_the_grid_is_around_the_given_rate() -> None:
@@ -87,14 +93,69 @@ def test_the_first_trial_is_the_optimizer_as_given() -> None:
     assert len({run.id for run in tuning.runs}) == 4
 
 
+def points_of(search: Search, run: RunConfig) -> list[dict[str, Any]]:
+    return [values for values, _ in search.candidates(run)]
+
+
 def test_values_are_tried_about_equally_often_and_always_the_same() -> None:
     grid = {"sam": {"rho": [0.1, 0.2, 0.3], "lr": [1e-3, 1e-2]}}
     search = search_of(trials=7, grids=grid)
-    points = search.candidates(config_of().optimizer)[1:]
-    assert points == search.candidates(config_of().optimizer)[1:]
+    points = points_of(search, config_of())[1:]
+    assert points == points_of(search, config_of())[1:]
     assert len({tuple(point.items()) for point in points}) == 6
-    few = search_of(trials=4, grids=grid).candidates(config_of().optimizer)[1:]
+    few = points_of(search_of(trials=4, grids=grid), config_of())[1:]
     assert Counter(point["rho"] for point in few) == {0.1: 1, 0.2: 1, 0.3: 1}
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"rho": [0.1, 0.1, 0.2, 0.2]},
+        {"rho": [1, 1.0, 2, 2.0]},
+        {"rho": [0.05, 0.1, 0.2]},  # the first is as given
+        {"max_norm": [0, 1, 2]},  # the first is no clipping, as given, though no run names it
+    ],
+)
+def test_no_point_is_tried_twice(grid: dict[str, list[float]]) -> None:
+    tuning = plan_search(search_of(trials=3, grids={"sam": grid}), finals())[0]
+    assert len({run.id for run in tuning.runs}) == 3
+    with pytest.raises(ConfigError, match="the grid of sam has 3 points, fewer than the 4 trials"):
+        plan_search(search_of(trials=4, grids={"sam": grid}), finals())
+
+
+def test_a_value_out_of_range_is_refused_whether_it_would_be_tried_or_not() -> None:
+    for bad in range(5):
+        rates = [-1.0 if place == bad else 10.0**-place for place in range(5)]
+        search = search_of(trials=2, grids={"adam": {"lr": rates}})
+        with pytest.raises(ConfigError, match=r"adam lr=-1\.0 is not allowed"):
+            plan_search(search, finals("adam"))
+
+
+def test_points_that_the_other_settings_forbid() -> None:
+    """A declared grid goes on without them; a given one is refused."""
+    runs = finals("adam", decayed="matrices", weight_decay=1e-4)
+    tuning = plan_search(search_of(trials=8), runs)[0]
+    assert all(run.checked() == run for run in tuning.runs)
+    assert all(trial.optimizer["weight_decay"] for trial in tuning.trials)
+    given = search_of(trials=2, grids={"adam": {"weight_decay": [0, 1e-5]}})
+    with pytest.raises(ConfigError, match="decayed=matrices needs a weight decay"):
+        plan_search(given, runs)
+
+
+@pytest.mark.parametrize("name", ["name", "base"])
+def test_which_optimizer_it_is_is_not_searched(name: str) -> None:
+    said = f"search grids sam: {name} is not searched; list it under matrix"
+    with pytest.raises(ConfigError, match=said):
+        search_of(grids={"sam": {name: ["asam", "adam"]}})
+
+
+def test_a_grid_of_an_optimizer_that_no_run_has() -> None:
+    search = search_of(trials=2, grids={"asam": {"rho": [0.1, 0.2]}})
+    with pytest.raises(ConfigError) as caught:
+        plan_search(search, finals())
+    assert str(caught.value) == (
+        "search grids asam: no run is of asam, so nothing of it is tried; optimizers with runs: sam"
+    )
 
 
 def test_everybody_gets_the_same_number_of_trials_in_every_setting() -> None:
@@ -228,12 +289,13 @@ def test_what_is_kept_for_the_report(tmp_path: Path) -> None:
     search = search_of(trials=2)
     tunings = plan_search(search, finals())
     path = search_path(tmp_path, "study")
-    write_search(path, "study", search, tunings, {})
+    write_search(path, found_so_far("study", search, tunings, {}))
     before = json.loads(path.read_text())
     assert before["schema_version"] == 1
     assert before["tunings"][0]["chosen"] is None
     assert before["tunings"][0]["trials"][0]["status"] == ["missing"]
-    write_search(path, "study", search, tunings, records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)]))
+    records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
+    write_search(path, found_so_far("study", search, tunings, records))
     found = json.loads(path.read_text())["tunings"][0]
     assert found["budget"] == {
         "trials": 2,
@@ -255,23 +317,49 @@ def test_a_trial_is_an_ordinary_run(tmp_path: Path, phantom_data: Path) -> None:
     assert choose_trial(tuning, records) in tuning.trials
 
 
+GRIDS: list[dict[str, list[float]]] = [{"lr": [1e-4, 3e-3]}, {"max_norm": [1, 2]}]
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: next(iter(grid)))
 @pytest.mark.parametrize("info", optimizers.list(), ids=lambda info: info.name)
-def test_what_of_a_search_is_still_asked_for(info: Any, tmp_path: Path) -> None:
+def test_what_of_a_search_is_still_asked_for(
+    info: Any, grid: dict[str, list[float]], tmp_path: Path
+) -> None:
     """Tuned runs are told from the planned ones, further seeds too, by the names they have."""
-    search = search_of(trials=2, grids={info.name: {"lr": [1e-4, 3e-3]}})
+    search = search_of(trials=2, grids={info.name: grid})
     tunings = plan_search(search, finals(info.name))
     path = search_path(tmp_path, "study")
-    write_search(path, "study", search, tunings, records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)]))
+    records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
+    write_search(path, found_so_far("study", search, tunings, records))
     found = read_search(path)
     assert found is not None
-    kept, tuned = still_asked(found, search, finals(info.name, seeds=3))
+    three = finals(info.name, seeds=3)
+    kept, pairs = still_asked(found, search, three)
     assert kept == found
+    assert [given for given, _ in pairs] == three
+    tuned = [chosen for _, chosen in pairs]
     assert [run.name for run in tuned[:2]] == found.tunings[0].tuned
-    assert [run.seed for run in tuned] == [0, 1, 2]
+    assert [run.optimizer for run in tuned] == [tunings[0].trials[1].optimizer] * 3
+    assert with_chosen(three, pairs) == (*three, *tuned)
     for asked, planned in (
         (search, finals(info.name, epochs=2)),
         (search_of(trials=3), finals(info.name)),
         (None, finals(info.name)),
     ):
-        kept, tuned = still_asked(found, asked, planned)
-        assert (kept.tunings, tuned) == ([], ())
+        kept, pairs = still_asked(found, asked, planned)
+        assert (kept.tunings, pairs) == ([], ())
+
+
+def test_what_runs_are_compared_as() -> None:
+    """One that a search kept in one fold but changed in another is there twice."""
+    runs = [config_of(split="kfold-2", fold=fold) for fold in (1, 2)]
+    other = config_of({"name": "sam", "rho": 0.2}, split="kfold-2", fold=2)
+    given = runs[0].optimizer
+    assert roles(runs, [(runs[0], runs[0]), (runs[1], runs[1])]) == {
+        run.id: [Role(given)] for run in runs
+    }
+    assert roles(runs, [(runs[0], runs[0]), (runs[1], other)]) == {
+        runs[0].id: [Role(given, AS_GIVEN), Role(given, TUNED)],
+        runs[1].id: [Role(given, AS_GIVEN)],
+        other.id: [Role(given, TUNED)],
+    }

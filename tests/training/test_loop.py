@@ -207,6 +207,9 @@ def test_a_budget_of_gradient_evaluations_ends_within_an_epoch(tmp_path: Path) -
     assert run.run() == "gradient-evaluations"
     assert run.state.gradient_evaluations == 8
     assert run.state.history[0].train_loss > 0
+    right = int(run.state.hits.sum())  # of the 16 images of these 4 steps; 5 are not reached
+    assert right > 0
+    assert run.state.history[0].train_accuracy == right / 16
 
 
 def test_the_cap_on_epochs_is_said_when_the_target_is_missed(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class Test(Fit, frozen=True, kw_only=True):
 class Final(Section, frozen=True, kw_only=True):
     """How training ended, and the metrics of the tested weights."""
 
-    epochs: Annotated[Count, "Number of epochs trained."]
+    epochs: Annotated[Count, "Number of epochs trained; a budget may cut the last one short."]
     stopped_by: Annotated[str, 'The stop rule that ended training; "epochs" after the last epoch.']
     target_met: Annotated[bool | None, "Whether the rule's target was reached; null without one."]
     selection: Annotated[str, "Which weights were tested: last, or best-validation."]
