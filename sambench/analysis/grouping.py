@@ -13,12 +13,10 @@ from sambench.analysis.groups import REPEATS, Group, Line, by_key, repeat, setti
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.store.record import RunRecord
-from sambench.store.search_record import TUNED, Role
+from sambench.store.search_record import TUNED, Role, Roles
 
-Roles = Mapping[str, Sequence[Role]]
 NO_ROLES: Roles = MappingProxyType({})
 Part = tuple[Role, RunRecord]
-"""A run of a line, after what it is there as."""
 
 
 def build_groups(
@@ -46,10 +44,11 @@ def build_groups(
             given in some settings or folds alone is in two lines.
     """
     names = names or Names()
-    planned_as: dict[str, int] = {}
-    for number, config in enumerate(planned):
-        for role in _roles(config, roles):
-            planned_as.setdefault(_key(config, role, beside), number)
+    planned_as = {
+        _key(config, role, beside): number
+        for number, config in reversed([*enumerate(planned)])
+        for role in _roles(config, roles)
+    }
     once = other_settings("optimizer", "seed", *beside)
     by_folds = other_settings("optimizer", *REPEATS, *beside)
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))

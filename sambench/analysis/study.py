@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.grouping import NO_ROLES, Roles, build_groups
+from sambench.analysis.grouping import NO_ROLES, build_groups
 from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
@@ -18,6 +18,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError
 from sambench.store.record import RunRecord
+from sambench.store.search_record import Roles
 
 PRIMARY = "accuracy"
 """What the answer is about, unless the suite says otherwise."""

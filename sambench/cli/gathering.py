@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from sambench.analysis.curves import with_stored_predictions
-from sambench.analysis.grouping import NO_ROLES, Roles
 from sambench.analysis.groups import repeat
 from sambench.analysis.predictions import Predictions, interval_over_images
 from sambench.analysis.study import Study
@@ -27,13 +26,12 @@ from sambench.report.document import Section
 from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
 from sambench.store.search_record import (
+    Roles,
     SearchRecord,
     is_trial,
     read_search,
-    roles,
     search_path,
     still_asked,
-    with_chosen,
 )
 from sambench.store.study_plan import StudyPlan, read_plan
 from sambench.store.tree import Store
@@ -103,8 +101,8 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             if plan in (None, asked):
                 return _of_file(Path(alone), suite, asked, store)
     there, damaged = store.records()
-    planned, search, unread, as_what = _planned(plan, store)
-    ids = {config.id for config in planned}
+    study = _study(plan, plan.suite if plan else "", store)
+    ids = {config.id for config in study.planned}
     records, unsound = sound(r for r in there if r.id in ids or not is_trial(r))
     named = [r for r in records if alone and (r.id in ids or r.suite == alone)]
     if patterns and not named:
@@ -116,17 +114,15 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
         )
     if named and plan is None:
-        search, unread = _search_of(alone, store)
+        study = _study(None, alone, store)
     further = (record.config for record in named if plan and record.id not in ids)
-    return Gathered(
+    return replace(
+        study,
         records=tuple(named or records),
-        damaged=(*damaged, *unsound, *unread),
+        damaged=(*damaged, *unsound, *study.damaged),
         name=alone if named else None,
         given=alone if named and plan is None else "SUITE",
-        asked=plan.report if plan else ReportSettings(),
-        planned=(*planned, *further),
-        search=search,
-        roles=as_what,
+        planned=(*study.planned, *further),
     )
 
 
@@ -146,54 +142,47 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
 
 
 def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathered:
-    planned, search, unread, as_what = _planned(plan, store)
-    records, damaged = sound_records(store, (config.name for config in planned))
+    study = _study(plan, suite.name, store)
+    records, damaged = sound_records(store, (config.name for config in study.planned))
     if not records:
         raise ConfigError(
             f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
             + "".join(f"; {message}" for message in damaged[:3])
         )
-    return Gathered(
+    return replace(
+        study,
         records=tuple(records),
-        damaged=(*damaged, *unread),
+        damaged=(*damaged, *study.damaged),
         name=suite.name,
         given=str(path),
-        asked=suite.report,
         tables=suite.tables,
         hessian=suite.hessian,
-        planned=planned,
-        search=search,
-        roles=as_what,
     )
 
 
-def _planned(
-    plan: StudyPlan | None, store: Store
-) -> tuple[tuple[RunConfig, ...], SearchRecord | None, tuple[str, ...], Roles]:
-    """Return the runs of a plan, tuned ones too, the search of these, and what is wrong with it.
+def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
+    """Return what a study asks for and its search found, and what is wrong with that; no records.
 
-    And what the runs are compared as.
+    Without a plan that is its search alone.
     """
-    if plan is None:
-        return (), None, (), NO_ROLES
-    search, unread = _search_of(plan.suite, store)
-    if search is None:
-        return tuple(plan.runs), None, unread, NO_ROLES
-    kept, tuned = still_asked(search, plan.search, plan.runs)
-    if stale := len(search.tunings) - len(kept.tunings):
-        told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, plan.suite)}"
-        remedy = "`sambench compare` searches anew" if plan.search else "remove that file"
-        unread = (f"{told} are not what the suite asks for now; {remedy}",)
-    planned, as_what = with_chosen(plan.runs, tuned), roles(plan.runs, tuned)
-    return planned, kept if kept.tunings else None, unread, as_what
-
-
-def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str, ...]]:
-    """Return what a suite's search found, if it has one, and why that cannot be read."""
     try:
-        return read_search(search_path(store.root, suite)), ()
+        search = read_search(search_path(store.root, name)) if name else None
     except StoreError as error:
-        return None, (str(error),)
+        search, unread = None, (str(error),)
+    else:
+        unread = ()
+    found = Gathered(records=(), damaged=unread, search=search)
+    if plan is None:
+        return found
+    found = replace(found, asked=plan.report, planned=tuple(plan.runs))
+    if search is None:
+        return found
+    kept, planned, roles = still_asked(search, plan.search, plan.runs)
+    if stale := len(search.tunings) - len(kept.tunings):
+        told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, name)}"
+        remedy = "`sambench compare SUITE` searches anew" if plan.search else "remove that file"
+        unread = (f"{told} are not what the suite asks for now; {remedy}",)
+    return replace(found, damaged=unread, planned=planned, search=kept, roles=roles)
 
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:

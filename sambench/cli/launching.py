@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.analysis.grouping import NO_ROLES, Roles
+from sambench.analysis.grouping import NO_ROLES
 from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
 from sambench.cli.screen import Screen
@@ -25,6 +25,7 @@ from sambench.launch.manifest import Manifest
 from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.search_record import Roles
 from sambench.store.status import DAMAGED, DONE, MISSING, STALE, Standing, Survey, counts, pending
 from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store

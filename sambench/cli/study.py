@@ -38,12 +38,10 @@ from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import (
-    Pair,
+    Roles,
     found_so_far,
-    roles,
     search_path,
     still_asked,
-    with_chosen,
     write_search,
 )
 from sambench.store.status import Standing, counts, pending
@@ -78,13 +76,12 @@ class Study:
         chosen.refuse_unknown(launcher.options)
         chosen.check(launcher.options)
         check_models(self.finals)
-        tuned = self._tuned()
-        finals = with_chosen(self.finals, tuned)
+        finals, _, coming = self._finals()
         trials, wanted = self._only(self.trials, finals)
         standings = self.searching.survey().of(trials)
         there = request.survey().of(finals)
         standings += _of(wanted, there)
-        coming = 0 if request.only or not self.tunings else len(self.finals) - len(tuned)
+        coming = 0 if request.only else coming
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -159,11 +156,11 @@ class Study:
         self._warn_of_reach(there)
         self._launch(trials, self.searching)
         self._launch(finals, self.request, None if trials else _of(finals, there))
-        pairs = self._tuned(keep=True)
-        self._shown = tuple(filter(self._wanted, with_chosen(self.finals, pairs)))
+        every, roles, _ = self._finals(keep=True)
+        self._shown = tuple(filter(self._wanted, every))
         self._launch([run for run in self._shown if run not in finals], self.request)
-        asked = (self.suite.report, roles(self.finals, pairs))
-        self._done = show_table(self.screen, self.request.results, self._shown, *asked)
+        asked = (self._shown, self.suite.report, roles)
+        self._done = show_table(self.screen, self.request.results, *asked)
         return self._code
 
     def say_what_is_next(self, given: str | None) -> None:
@@ -223,21 +220,23 @@ class Study:
             request = replace(request, launcher=launcher)
         self._code = launch(self.screen, runs, request, seen) or self._code
 
-    def _tuned(self, *, keep: bool = False) -> tuple[Pair, ...]:
-        """Return the final runs, as given and as chosen, of those searches that are done.
+    def _finals(self, *, keep: bool = False) -> tuple[tuple[RunConfig, ...], Roles, int]:
+        """Return all final runs that are known, their roles, and how many tuned ones may follow.
 
-        With `keep`, what was found is written for the report, and shown.
+        With `keep`, what the search found is written for the report, and shown.
         """
         if self.suite.search is None:
-            return ()
+            return self.finals, {}, 0
         name, store = self.suite.name, Store(self.request.results)
         loaded, _ = store.records(run.name for run in self.trials)
         records = {record.id: record for record in loaded}
         found = found_so_far(name, self.suite.search, self.tunings, records)
-        if keep and self.tunings:
+        if keep:
             write_search(path := search_path(self.request.results, name), found)
             self.screen.table(search_table(found, str(path)))
-        return still_asked(found, self.suite.search, self.finals)[1]
+        coming = sum(len(tuning.untuned) for tuning in found.tunings if tuning.chosen is None)
+        _, runs, roles = still_asked(found, self.suite.search, self.finals)
+        return runs, roles, coming
 
     def _wanted(self, run: RunConfig) -> bool:
         only = self.request.only

@@ -11,7 +11,7 @@ from typing import Any
 
 from sambench.analysis.comparison import EQUIVALENT, Comparison
 from sambench.analysis.decision import coarse
-from sambench.analysis.grouping import NO_ROLES, Roles, build_groups
+from sambench.analysis.grouping import NO_ROLES, build_groups
 from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import Metric, find_metric
@@ -23,6 +23,7 @@ from sambench.report.document import Section
 from sambench.report.table import Row, counted, points
 from sambench.report.wording import paragraphs, worded
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
+from sambench.store.search_record import Roles
 
 said, notes = partial(worded, "notes.md"), partial(paragraphs, "notes.md")
 """Return a sentence, and several, of some facts."""
@@ -58,13 +59,13 @@ def unusual_settings(config: RunConfig) -> tuple[str, ...]:
 def protocol(group: Group) -> str:
     """Return how the runs of a group were trained, in a sentence."""
     setting, done = group.setting, group.completed
-    rates = {rate for rate, _ in _rates(group)}
+    rates = (run.config.optimizer.get("lr") for run in group.records)
     return said(
         "protocol",
         setting=setting,
         sizes=sorted({(r.data["train"], r.data["test"]) for r in done if r.data}),
         start=start_of(setting),
-        rates=sorted(rates),
+        rates=sorted({float(str(rate)) for rate in rates if rate is not None}),
         schedule=schedule_of(setting),
         unusual=unusual_settings(setting),
         places=sorted({_place(record.environment) for record in done if record.environment}),
@@ -104,18 +105,12 @@ def of_equivalence(found: Sequence[Comparison], groups: Iterable[Group]) -> tupl
 
 def other_rates(group: Group) -> tuple[str, ...]:
     """Say which learning rates are not the usual one: nobody sees them in the labels."""
-    by_rate = by_key(_rates(group), itemgetter(0))
+    there = ((run.config.optimizer.get("lr"), line) for line in group.lines for run in line.records)
+    told = dict.fromkeys((float(str(rate)), line.title) for rate, line in there if rate is not None)
+    by_rate = by_key(told, itemgetter(0))
     usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
     others = [(rate, [title for _, title in found]) for rate, found in usual_first[1:]]
     return notes("other_rates", others=others)
-
-
-def _rates(group: Group) -> list[tuple[float, str]]:
-    """Return each learning rate of each line, with the line's title."""
-    of_lines = ((one.get("lr"), line.title) for line in group.lines for one in line.optimizers)
-    return [
-        (float(str(rate)), title) for rate, title in dict.fromkeys(of_lines) if rate is not None
-    ]
 
 
 def run_notes(group: Group) -> Iterable[str]:

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
-from sambench.analysis.grouping import NO_ROLES, Roles, other_settings
+from sambench.analysis.grouping import NO_ROLES, other_settings
 from sambench.analysis.groups import REPEATS, Group, Line, by_key
 from sambench.analysis.metrics import MINUTES, SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
@@ -20,6 +20,7 @@ from sambench.report.document import Section
 from sambench.report.notes import legend, notes, of_equivalence, other_rates, protocol
 from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
+from sambench.store.search_record import Roles
 
 MAIN = ("accuracy", "train_seconds", "gradient_evaluations", "top", "median", "mean", "sd", "trace")
 FURTHER: Mapping[str, tuple[str, ...]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import fsum
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -17,17 +19,17 @@ from sambench.files.definition import Amount, Count, Fraction, Section, decode, 
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
 AS_GIVEN, TUNED = "as given", "tuned"
-"""What a final run is where a search chose other values for its optimizer."""
-
-Pair = tuple[RunConfig, RunConfig]
-"""A final run as given, and with the values that a search chose."""
 
 
 class Role(NamedTuple):
-    """What a run is compared as."""
+    """What a final run is compared as: given so, or tuned, if a search changed its optimizer."""
 
-    given: Settings  # its optimizer before a search
-    name: str = ""  # AS_GIVEN or TUNED; empty where a search changed nothing, or there was none
+    given: Settings
+    name: str = ""  # `AS_GIVEN` or `TUNED`; empty where nothing was changed
+
+
+Roles = Mapping[str, Sequence[Role]]
+"""Of runs, by id; others are compared as what they are."""
 
 
 class TrialRecord(Section, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ def write_search(path: Path, found: SearchRecord) -> None:
 
 def read_search(path: Path) -> SearchRecord | None:
     """Return what `write_search` wrote, None where no search was made; damage is a StoreError."""
-    remedy = "`sambench compare` makes it anew"
+    remedy = "`sambench compare SUITE` makes it anew"
     try:
         return decode(SearchRecord, path.read_bytes())
     except FileNotFoundError:
@@ -105,57 +107,33 @@ def read_search(path: Path) -> SearchRecord | None:
 
 def still_asked(
     found: SearchRecord, search: Search | None, finals: Sequence[RunConfig]
-) -> tuple[SearchRecord, tuple[Pair, ...]]:
-    """Return what a search found for final runs as they are planned now, and these with its values.
+) -> tuple[SearchRecord, tuple[RunConfig, ...], Roles]:
+    """Return what a search found for final runs as they are planned now, and all runs by it.
 
-    Each of these is a pair: the run as given, and with the values. What is of other runs is left
-    out, and everything where another search is asked for now.
+    These are the final runs and those with its values; a run has two roles where it was chosen as
+    given in one setting, but not in another. What is of other runs is left out, and everything
+    where another search is asked for now.
     """
     tunings = found.tunings if found.search == search else []
     by_run = {name: tuning for tuning in tunings for name in tuning.untuned}
     once = {run.id: replace(run, seed=0).id for run in finals}
     by_setting = {once[run.id]: by_run[run.name] for run in finals if run.name in by_run}
     of_runs = [(run, by_setting[once[run.id]]) for run in finals if once[run.id] in by_setting]
+    tuned = [(run, replace(run, optimizer=t.chosen.optimizer)) for run, t in of_runs if t.chosen]
+    changed = {repr(run.optimizer) for run, chosen in tuned if run.id != chosen.id}
+    names = {run.id: AS_GIVEN * (repr(run.optimizer) in changed) for run in finals}
+    roles = {run.id: [Role(run.optimizer, names[run.id])] for run in finals}
+    for run, chosen in tuned:
+        if names[run.id]:
+            roles.setdefault(chosen.id, []).append(Role(run.optimizer, TUNED))
     kept = [tuning for tuning in tunings if any(tuning is own for own in by_setting.values())]
-    return replace(found, tunings=kept), tuple(
-        (run, replace(run, optimizer=t.chosen.optimizer)) for run, t in of_runs if t.chosen
-    )
-
-
-def with_chosen(finals: Sequence[RunConfig], tuned: Iterable[Pair]) -> tuple[RunConfig, ...]:
-    """Return final runs and those with chosen values, each once."""
-    return tuple({run.id: run for run in (*finals, *(chosen for _, chosen in tuned))}.values())
-
-
-def roles(finals: Sequence[RunConfig], tuned: Iterable[Pair]) -> dict[str, list[Role]]:
-    """Return, by id, what final runs and those with chosen values (`still_asked`) are compared as.
-
-    A run is both where a search chose it as given in one setting, but not in another.
-    """
-    pairs = [(given, chosen, repr(given.optimizer)) for given, chosen in tuned]
-    changed = {text for given, chosen, text in pairs if given.id != chosen.id}
-    found = {
-        run.id: [Role(run.optimizer, AS_GIVEN * (repr(run.optimizer) in changed))] for run in finals
-    }
-    for given, chosen, text in pairs:
-        if text in changed:
-            found.setdefault(chosen.id, []).append(Role(given.optimizer, TUNED))
-    return found
+    every = {run.id: run for run in (*finals, *(chosen for _, chosen in tuned))}
+    return replace(found, tunings=kept), tuple(every.values()), roles
 
 
 def is_trial(record: RunRecord) -> bool:
     """Whether a run was a trial of a search, not to be shown among final runs."""
     return bool(record.suite and record.suite.endswith(TRIALS))
-
-
-def score_of(trial: Trial, records: Mapping[str, RunRecord]) -> tuple[float, float] | None:
-    """Return mean validation accuracy and negated mean loss; None unless all runs completed."""
-    found = [record for run in trial.runs if (record := records.get(run.id)) is not None]
-    parts = [r.final["validation"] for r in found if r.status == COMPLETED and r.final]
-    if len(parts) < len(trial.runs) or not all(parts):
-        return None
-    accuracy = sum(float(part["accuracy"]) for part in parts) / len(parts)
-    return accuracy, -sum(float(part["loss"]) for part in parts) / len(parts)
 
 
 def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | None:
@@ -164,11 +142,15 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     A trial of which a run failed or diverged has had its turn and is not chosen; if that is so
     of all, the optimizer stays as given. The records are by id.
     """
-    found = [records.get(run.id) for run in tuning.runs]
-    if any(r is None or r.status not in (COMPLETED, FAILED, DIVERGED) for r in found):
+    found = [_trial(trial, records) for trial in tuning.trials]
+    if not {status for one in found for status in one.status} <= {COMPLETED, FAILED, DIVERGED}:
         return None
-    scored = [(score, trial) for trial in tuning.trials if (score := score_of(trial, records))]
-    return max(scored, key=lambda item: item[0])[1] if scored else tuning.trials[0]
+    scores = {  # rounded, so that equal numbers of right images in another order are equal
+        place: (round(one.validation_accuracy, 12), -(one.validation_loss or 0.0))
+        for place, one in enumerate(found)
+        if one.validation_accuracy is not None
+    }
+    return tuning.trials[max(scores, key=scores.__getitem__, default=0)]
 
 
 def found_so_far(
@@ -199,14 +181,15 @@ def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
 
 
 def _trial(trial: Trial, records: Mapping[str, RunRecord]) -> TrialRecord:
-    score = score_of(trial, records)
     found = [records.get(run.id) for run in trial.runs]
+    parts = [r.final["validation"] for r in found if r and r.status == COMPLETED and r.final]
+    scored = len(parts) == len(found)
     return TrialRecord(
         values=dict(trial.values),
         runs=[run.name for run in trial.runs],
         status=["missing" if record is None else record.status for record in found],
-        validation_accuracy=score and score[0],
-        validation_loss=score and -score[1],
+        validation_accuracy=fmean(part["accuracy"] for part in parts) if scored else None,
+        validation_loss=fmean(part["loss"] for part in parts) if scored else None,
     )
 
 
@@ -215,6 +198,6 @@ def _budget(tuning: Tuning, records: Mapping[str, RunRecord]) -> Budget:
     return Budget(
         trials=len(tuning.trials),
         runs=len(tuning.runs),
-        gradient_evaluations=sum(cost.get("gradient_evaluations", 0) for cost in costs),
-        train_seconds=sum(cost.get("train_seconds", 0.0) for cost in costs),
+        gradient_evaluations=fsum(cost.get("gradient_evaluations", 0) for cost in costs),
+        train_seconds=fsum(cost.get("train_seconds", 0.0) for cost in costs),
     )

@@ -15,7 +15,7 @@ from sambench.config.suite import ReportSettings, Suite
 from sambench.errors import StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.definition import Definition, decode, plain
-from sambench.store.search_record import read_search, search_path, still_asked, with_chosen
+from sambench.store.search_record import read_search, search_path, still_asked
 
 
 class StudyPlan(Definition, frozen=True, kw_only=True):
@@ -63,8 +63,8 @@ def planned_ids(results: Path, name: str) -> set[str]:
     if plan is None:
         return set()
     search = read_search(search_path(results, name))
-    tuned = still_asked(search, plan.search, plan.runs)[1] if search else ()
-    return {run.id for run in with_chosen(plan.runs, tuned)}
+    runs = still_asked(search, plan.search, plan.runs)[1] if search else plan.runs
+    return {run.id for run in runs}
 
 
 def studies(results: Path) -> list[str]:

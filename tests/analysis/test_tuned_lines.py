@@ -13,7 +13,7 @@ from sambench.report.forms import runs_table
 from sambench.report.methods import methods
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.record import RunRecord
-from sambench.store.search_record import roles
+from sambench.store.search_record import AS_GIVEN, TUNED, Role, Roles
 from tests.conftest import RecordMaker
 
 FOLDS = (1, 2, 3)
@@ -31,10 +31,21 @@ CHOSEN = {
 
 def study_of(pairs: list[tuple[RunRecord, RunRecord]]) -> Study:
     """A study of runs as given and as chosen."""
-    given, configs = [run for run, _ in pairs], [(one.config, two.config) for one, two in pairs]
-    runs = {run.id: run for run in (*given, *(chosen for _, chosen in pairs))}
-    as_what = roles([run.config for run in given], configs)
-    return build_study(runs.values(), ReportSettings(baseline="adam"), roles=as_what)
+    runs = {one.id: one for one, _ in pairs} | {two.id: two for _, two in pairs}
+    return build_study(runs.values(), ReportSettings(baseline="adam"), roles=roles_of(pairs))
+
+
+def roles_of(pairs: list[tuple[RunRecord, RunRecord]]) -> Roles:
+    """What `still_asked` says of them."""
+    changed = {str(one.config.optimizer) for one, two in pairs if one.id != two.id}
+    roles: dict[str, list[Role]] = {}
+    for one, _ in pairs:
+        given = one.config.optimizer
+        roles[one.id] = [Role(given, AS_GIVEN if str(given) in changed else "")]
+    for one, two in pairs:
+        if str(one.config.optimizer) in changed:
+            roles.setdefault(two.id, []).append(Role(one.config.optimizer, TUNED))
+    return roles
 
 
 @pytest.fixture
@@ -127,11 +138,13 @@ def test_a_search_that_changed_nothing_changes_no_name(make_record: RecordMaker)
 
 
 def test_planned_folds_are_enough_though_tuned_apart(in_folds: Study) -> None:
-    runs = [run.config for run in in_folds.groups[0].records]
-    lines = [(line.role, run.config) for line in in_folds.groups[0].lines for run in line.records]
-    given = [config for role, config in lines if role == "as given"]
-    chosen = {(c.optimizer["name"], c.fold): c for role, c in lines if role == "tuned"}
-    pairs = [(config, chosen[config.optimizer["name"], config.fold]) for config in given]
+    (group,) = in_folds.groups
+    sides = [
+        [run for name in ("adam", "sam") for run in group.line(f"{name} ({role})").records]
+        for role in ("as given", "tuned")
+    ]
+    roles = roles_of([*zip(*sides, strict=True)])
     asked = ReportSettings(baseline="adam")
-    assert too_few(planned_groups(runs, asked, roles(given, pairs))) == ()
-    assert len(planned_groups(runs, asked, roles(given, pairs))[0].lines) == 4
+    (planned,) = planned_groups([run.config for run in group.records], asked, roles)
+    assert too_few([planned]) == ()
+    assert [line.label for line in planned.lines] == [line.label for line in group.lines]

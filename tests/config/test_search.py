@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -25,10 +26,8 @@ from sambench.store.search_record import (
     found_so_far,
     is_trial,
     read_search,
-    roles,
     search_path,
     still_asked,
-    with_chosen,
     write_search,
 )
 
@@ -334,32 +333,52 @@ def test_what_of_a_search_is_still_asked_for(
     found = read_search(path)
     assert found is not None
     three = finals(info.name, seeds=3)
-    kept, pairs = still_asked(found, search, three)
+    kept, runs, _ = still_asked(found, search, three)
     assert kept == found
-    assert [given for given, _ in pairs] == three
-    tuned = [chosen for _, chosen in pairs]
-    assert [run.name for run in tuned[:2]] == found.tunings[0].tuned
-    assert [run.optimizer for run in tuned] == [tunings[0].trials[1].optimizer] * 3
-    assert with_chosen(three, pairs) == (*three, *tuned)
+    assert list(runs[:3]) == three
+    assert [run.name for run in runs[3:5]] == found.tunings[0].tuned
+    assert [run.optimizer for run in runs[3:]] == [tunings[0].trials[1].optimizer] * 3
     for asked, planned in (
         (search, finals(info.name, epochs=2)),
         (search_of(trials=3), finals(info.name)),
         (None, finals(info.name)),
     ):
-        kept, pairs = still_asked(found, asked, planned)
-        assert (kept.tunings, pairs) == ([], ())
+        kept, runs, roles = still_asked(found, asked, planned)
+        assert (kept.tunings, list(runs)) == ([], planned)
+        assert roles == {run.id: [Role(run.optimizer)] for run in planned}
 
 
 def test_what_runs_are_compared_as() -> None:
     """One that a search kept in one fold but changed in another is there twice."""
+    search = search_of(trials=2, grids={"sam": {"rho": [0.2]}})
     runs = [config_of(split="kfold-2", fold=fold) for fold in (1, 2)]
-    other = config_of({"name": "sam", "rho": 0.2}, split="kfold-2", fold=2)
-    given = runs[0].optimizer
-    assert roles(runs, [(runs[0], runs[0]), (runs[1], runs[1])]) == {
-        run.id: [Role(given)] for run in runs
-    }
-    assert roles(runs, [(runs[0], runs[0]), (runs[1], other)]) == {
+    tunings, given = plan_search(search, runs), runs[0].optimizer
+
+    def roles_of(*scores: float) -> Any:
+        """For the validation accuracies of the second trial in each fold; the first has 0.5."""
+        records = {}
+        for tuning, score in zip(tunings, scores, strict=True):
+            records |= records_of(tuning, [(0.5, 1.0), (score, 1.0)])
+        return still_asked(found_so_far("study", search, tunings, records), search, runs)[1:]
+
+    assert roles_of(0.4, 0.4) == (tuple(runs), {run.id: [Role(given)] for run in runs})
+    (*_, other), roles = roles_of(0.4, 0.6)
+    assert other == replace(runs[1], optimizer={**given, "rho": 0.2})
+    assert roles == {
         runs[0].id: [Role(given, AS_GIVEN), Role(given, TUNED)],
         runs[1].id: [Role(given, AS_GIVEN)],
         other.id: [Role(given, TUNED)],
     }
+
+
+def test_rounding_breaks_no_tie() -> None:
+    """As many images right in all, seed by seed otherwise: the loss decides."""
+    tuning = plan_search(search_of(trials=2, seeds=(7, 8, 9)), finals())[0]
+    scores = [[7 / 23, 14 / 23, 21 / 23], [21 / 23, 21 / 23, 0.0]]
+    assert fmean(scores[0]) > fmean(scores[1])
+    records = {
+        run.id: recorded(run, score, loss)
+        for trial, own, loss in zip(tuning.trials, scores, (2.0, 1.0), strict=True)
+        for run, score in zip(trial.runs, own, strict=True)
+    }
+    assert choose_trial(tuning, records) == tuning.trials[1]
