@@ -26,7 +26,7 @@ from sambench.data.prepared import prepared_fingerprint
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
-from sambench.report.contrasts import search_table
+from sambench.report.contrasts import search_table, searches_left
 from sambench.report.document import Document, Section
 from sambench.report.explain import Source, sources_of
 from sambench.report.methods import methods
@@ -153,6 +153,7 @@ class Report:
         few = () if found.part else too_few(wanted)
         otherwise = measured_otherwise(found.records, found.hessian, found.given)
         options = (f"--where {condition}" for condition in found.part)
+        left = searches_left(found.search, found.given) if found.search else ()
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.name,)), *options)),
             study=study,
@@ -163,7 +164,7 @@ class Report:
                 Section(title="How to read this", items=how_to_read(study)),
                 *([Section(title="Figures left out", items=left_out)] if left_out else []),
                 methods(study, found.search),
-                problems(wrong, found.damaged, study.groups, (*otherwise, *few)),
+                problems(wrong, found.damaged, study.groups, (*otherwise, *few, *left)),
             ),
         )
         some = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED

@@ -137,6 +137,12 @@ def rule_of(found: SearchRecord) -> str:
     return said("rule", search=found.search, shares=shares, own=own)
 
 
+def searches_left(found: SearchRecord, suite: str) -> tuple[str, ...]:
+    """Say which searches are not done, and what goes on with them; nothing where all are."""
+    named = zip(names_of(found), found.tunings, strict=True)
+    return notes("left", names=[name for name, t in named if t.chosen is None], suite=suite)
+
+
 def chosen_text(tuning: TuningRecord) -> str:
     """Return the values that a search chose."""
     if tuning.chosen is None:

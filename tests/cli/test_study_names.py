@@ -187,6 +187,24 @@ def test_a_tuned_run_that_is_missing_is_said(folder: Path, call: Call, tuned: li
     assert "Missing runs of the suite: 5 runs." in text  # both, of either, with seed 2; and that
 
 
+def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
+    suite = load_suite(folder / "tuned.yaml")
+    assert suite.search is not None
+    tunings = plan_search(suite.search, suite.expand())
+    there, _ = Store(folder / "results").records()
+    cut = {record.id: record for record in there if record.id != tunings[1].trials[1].runs[0].id}
+    found = found_so_far("tuned", suite.search, tunings, cut)
+    write_search(search_path(folder / "results", "tuned"), found)
+    call("report", "tuned.yaml")
+    text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+    _, wrong = text.split("## What went wrong")
+    assert (
+        "- Search not done: sam. No final run has its values; `sambench compare tuned.yaml` goes on."
+        in wrong
+    )
+    assert "Nothing: every run is completed" not in wrong
+
+
 def test_the_search_of_a_suite_that_was_edited_is_left_out(
     folder: Path, call: Call, tuned: list[str], make_record: RecordMaker
 ) -> None:
@@ -200,6 +218,7 @@ def test_the_search_of_a_suite_that_was_edited_is_left_out(
     assert "5 epochs" not in text
     assert "Hyperparameter search" not in text
     said = "2 of 2 searches in results/searches/tuned.json are not what the suite asks for now; "
+    said += "`sambench compare SUITE"
     assert said in done.err
     assert said in text
 
