@@ -203,11 +203,11 @@ def test_manifests(manifest: Path, phantom_data: Path, data: st.DataObject) -> N
 @MANY
 @given(data=st.data())
 def test_search_records(folder: Path, make_record: RecordMaker, data: st.DataObject) -> None:
-    path = folder / "search.json"
+    path = folder / "searches" / "demo.json"
     search = Search.from_dict({"trials": 2})
     tunings = plan_search(search, [make_record("sam").config])
     runs = [make_record("sam", seed=run.seed) for run in tunings[0].runs]
-    write_search(path, found_so_far("demo", search, tunings, {run.id: run for run in runs}))
+    write_search(folder, found_so_far("demo", search, tunings, {run.id: run for run in runs}))
     text = data.draw(mutated(json.loads(path.read_text()), in_json))
 
     def read(text: str) -> object:

@@ -7,7 +7,6 @@ import json
 from docs.generator import curvature, optimizers, record, settings, suites
 from docs.generator.json_schema import record_schema
 from docs.generator.markdown import Page
-from sambench.cli import options
 
 INDEX = """
 The project's [README](../README.md) says what sambench is for and how to install it.
@@ -48,6 +47,31 @@ Every command takes `--json`, which puts one JSON object in place of tables on t
 messages go to standard error. `--quiet` leaves only errors. Exit codes: 0 all is well; 1 a run
 failed or diverged, or `check` found a rule that is not kept; 2 the command cannot be done as asked,
 and one line says why; 130 it was interrupted.
+
+With `--json` a command prints one object, with everything that a program needs to go on:
+
+    train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
+                     hessian; as in the run's record, whose path is <path>/run.json
+    hessian          {"runs": [a run, ...]}
+    compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
+    compare --plan   {"suite", "launcher": {name, options}, "runs": [{id, name, state, action,
+                     note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
+                     "forecast": {seconds, known, unknown, finished, longest}}
+    compare A B      {"tables": [a table, ...]}
+    report           {"version": 2, "title", "answer": [a paragraph, ...], "statements": [{...}],
+                     "results": [a section, ...], "figures": [{name, title, caption}],
+                     "rest": [a section, ...], "written": [paths]}
+    report --explain {"explanation": [a line, ...]}
+    prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
+    check            {"file", "kept": whether all, "optimizers": [{name, kept, rules: [{rule,
+                     kept, found}]}]}
+    list             {kind: [an entry, ...]}
+    an error         {"error": the line that is printed}
+
+A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
+folders were given so; numbers are as stored: accuracies 0..1, seconds, bytes. The object is printed
+at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether
+all is well.
 """
 
 
@@ -70,5 +94,4 @@ def pages() -> dict[str, str]:
 def _programs() -> str:
     page = Page("Output for programs")
     page.text(PROGRAMS)
-    page.text((options.__doc__ or "").partition("\n\n")[2])
     return str(page)

@@ -121,9 +121,7 @@ def _fixed(table: Table, metric: Metric) -> list[bool]:
 def _pooled(every: Iterable[_Column]) -> list[_Column]:
     """Return a column for each optimizer that several settings of one design have."""
     there = (one for one in every if np.isfinite(one.values).any() and not one.made.fixed)
-    by_label = by_key(
-        there, lambda one: (one.made.design.unit, one.made.baseline, one.made.candidate)
-    )
+    by_label = by_key(there, lambda c: (c.made.design.unit, c.made.baseline, c.made.candidate))
     return [_over_settings(columns) for columns in by_label.values() if len(columns) > 1]
 
 

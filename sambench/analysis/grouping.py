@@ -58,7 +58,8 @@ def build_groups(
         lined.append(by_key(parts, lambda part: _key(part[1].config, part[0], beside)))
     common = Counter(key for lines in lined for key in lines)
     order = {key: (planned_as.get(key, len(planned)), -number) for key, number in common.items()}
-    telling = {told for lines in lined for told in _telling(lines.values())}
+    firsts = ([parts[0][0] for parts in lines.values()] for lines in lined)
+    telling = {told for roles_there in firsts for told in telling_settings(roles_there)}
     made = [_group(lines, baseline or "", order, names, beside, telling) for lines in lined]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
     parts = [part for group in made for part in _on_the_same_images(group)]
@@ -78,9 +79,7 @@ def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...
 def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     """Return what tells a configuration's other settings that affect its numbers."""
     left_out = {*names, *EXECUTION}
-    return operator.attrgetter(
-        *(name for name in RunConfig.__struct_fields__ if name not in left_out)
-    )
+    return operator.attrgetter(*(n for n in RunConfig.__struct_fields__ if n not in left_out))
 
 
 def _roles(config: RunConfig, roles: Roles) -> Sequence[Role]:
@@ -107,7 +106,7 @@ def _group(
     for key, parts in lines.items():
         role, of_line = parts[0][0], parts[0][1].config
         unusual = {n: getattr(of_line, n) for n in beside if getattr(of_line, n) != usual[n]}
-        label = _label(role, telling, unusual)
+        label = label_of(role, telling, unusual)
         runs = (record for _, record in parts)
         line = Line(
             label=label,
@@ -127,18 +126,16 @@ def _group(
     return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
 
 
-def _telling(lines: Iterable[Sequence[Part]]) -> Iterator[tuple[object, str]]:
+def telling_settings(roles: Iterable[Role]) -> Iterator[tuple[object, str]]:
     """Yield the hyperparameters in which lines of one name differ, each after the name."""
-    optimizers = (parts[0][0].given for parts in lines)
+    optimizers = (role.given for role in roles)
     for name, namesakes in by_key(optimizers, operator.itemgetter("name")).items():
         for key in dict.fromkeys(key for one in namesakes for key in one):
             if any(one.get(key) != namesakes[0].get(key) for one in namesakes):
                 yield name, key
 
 
-def _label(
-    role: Role, telling: Container[tuple[object, str]], unusual: Mapping[str, object]
-) -> str:
+def label_of(role: Role, telling: Container[object], unusual: Mapping[str, object]) -> str:
     """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
     name = str(role.given["name"])
     told = {key: value for key, value in role.given.items() if (name, key) in telling}

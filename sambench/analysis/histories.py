@@ -67,9 +67,7 @@ def median_cost(reached: Iterable[Mapping[str, Any] | None], axis: str) -> float
 
 def choose_target(baseline: Iterable[Epochs]) -> float | None:
     """Return 99 % of the best validation accuracy of the baseline's median run, if it has one."""
-    best = [
-        [e[VALIDATION] for e in run if e.get(VALIDATION) is not None] for run in baseline if run
-    ]
+    best = [[e[VALIDATION] for e in r if e.get(VALIDATION) is not None] for r in baseline if r]
     return 0.99 * median(max(found) for found in best) if best and all(best) else None
 
 

@@ -6,15 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import field
-
 from sambench.errors import ConfigError
-from sambench.files.definition import Definition, build
+from sambench.files.definition import EMPTY, Definition, build
 from sambench.files.yaml_text import read_yaml
 
 Printed = dict[str, str]
 """Each name to its print."""
-EMPTY: Printed = field(default_factory=dict)
 
 
 class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):

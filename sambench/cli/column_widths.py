@@ -59,9 +59,7 @@ def laid_out(title: str, grid: Grid) -> Text:
 def _widths(grid: Grid) -> list[int]:
     """Return how wide the columns are: as their longest cell, or word of the heading."""
     columns = zip(*([text for text, _ in row] for row in grid), strict=True)
-    return [
-        max(map(cell_len, (*heading.split(), *cells)), default=0) for heading, *cells in columns
-    ]
+    return [max(map(cell_len, (*head.split(), *cells)), default=0) for head, *cells in columns]
 
 
 def _line(row: Sequence[Entry], widths: Sequence[int]) -> Text:

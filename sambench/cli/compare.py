@@ -30,9 +30,7 @@ LISTED = {
 class Described(options.Training):
     """A comparison without a suite file."""
 
-    model: str = option(
-        "NAME,...", "Models to compare; see `sambench list models`.", default="resnet50"
-    )
+    model: str = option("NAME,...", "Models; see `sambench list models`.", default="resnet50")
     optimizer: str = option(
         "NAME,...",
         "Optimizers to compare; the first is the baseline.",
@@ -84,9 +82,7 @@ class Choice:
     """Which of the runs are done."""
 
     plan: bool = flag("Show which runs are done, which would run and how long; run nothing.")
-    measure: bool = flag(
-        "With --plan: time a few steps of each model of which no run has finished."
-    )
+    measure: bool = flag("With --plan: time some steps of each model of which no run has finished.")
     only: list[str] | None = option(
         "PATTERN", "Only these runs, by name (shell pattern) or id. Repeatable.", show_default="all"
     )

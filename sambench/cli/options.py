@@ -1,30 +1,4 @@
-"""Options that several commands share, alone and in groups.
-
-With `--json` a command prints one object, with everything that a program needs to go on:
-
-    train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
-                     hessian; as in the run's record, whose path is <path>/run.json
-    hessian          {"runs": [a run, ...]}
-    compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
-    compare --plan   {"suite", "launcher": {name, options}, "runs": [{id, name, state, action,
-                     note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
-                     "forecast": {seconds, known, unknown, finished, longest}}
-    compare A B      {"tables": [a table, ...]}
-    report           {"version": 2, "title", "answer": [a paragraph, ...], "statements": [{...}],
-                     "results": [a section, ...], "figures": [{name, title, caption}],
-                     "rest": [a section, ...], "written": [paths]}
-    report --explain {"explanation": [a line, ...]}
-    prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
-    check            {"file", "kept": whether all, "optimizers": [{name, kept, rules: [{rule,
-                     kept, found}]}]}
-    list             {kind: [an entry, ...]}
-    an error         {"error": the line that is printed}
-
-A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
-folders were given so; numbers are as stored: accuracies 0..1, seconds, bytes. The object is printed
-at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether
-all is well.
-"""
+"""Options that several commands share, alone and in groups."""
 
 from __future__ import annotations
 
@@ -73,9 +47,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=Path("data/prepared"))
 results = partial(option, "DIR", "Folder of the results.", default=Path("results"))
-device = partial(
-    option, "DEVICE", "cpu, cuda, cuda:0 or mps.", show_default="a GPU if there is one"
-)
+device = partial(option, "DEVICE", "cpu, cuda, cuda:0, mps.", show_default="a GPU if there is one")
 plugin = partial(
     option,
     "FILE",
@@ -199,9 +171,7 @@ class Output:
 class LoggedOutput(Output):
     """The same of a command that trains."""
 
-    log: list[str] | None = option(
-        "SINK", "Also log the training to tensorboard or wandb. Repeatable."
-    )
+    log: list[str] | None = option("SINK", "Also log training to tensorboard or wandb. Repeatable.")
 
 
 @group("Devices and launchers")

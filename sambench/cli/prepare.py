@@ -16,9 +16,7 @@ class Files:
 
     xlsx: Path | None = option("FILE", "Table of the images: a workbook (.xlsx) or a CSV file.")
     source: Path | None = option("DIR", "Folder that holds the dataset's files.")
-    test_source: Path | None = option(
-        "DIR", "Folder of the test images, where they are kept apart."
-    )
+    test_source: Path | None = option("DIR", "Folder of test images, where they are kept apart.")
     pages: str | None = option(
         "first|all",
         "Which pages or frames to take of files that have several.",
@@ -50,9 +48,7 @@ class Making:
     skip_unreadable: bool = flag("Leave out images that cannot be read.")
     drop_conflicts: bool = flag("Leave out copies with different labels.")
     drop_duplicates: bool = flag("Keep only one of each image and its copies.")
-    audit: bool = flag(
-        "Also look for copies, conflicting labels, leaks between parts, and shortcuts."
-    )
+    audit: bool = flag("Also look for copies, conflicting labels, leaks between parts, shortcuts.")
     workers: int | None = option(
         "THREADS", "Threads that decode images.", min=1, show_default="all cores"
     )

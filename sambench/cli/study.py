@@ -37,13 +37,7 @@ from sambench.report.contrasts import search_table
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import (
-    Roles,
-    found_so_far,
-    search_path,
-    still_asked,
-    write_search,
-)
+from sambench.store.search_record import Roles, found_so_far, still_asked, write_search
 from sambench.store.status import Standing, counts, pending
 from sambench.store.study_plan import StudyPlan
 from sambench.store.tree import Store
@@ -232,7 +226,7 @@ class Study:
         records = {record.id: record for record in loaded}
         found = found_so_far(name, self.suite.search, self.tunings, records)
         if keep:
-            write_search(path := search_path(self.request.results, name), found)
+            path = write_search(self.request.results, found)
             self.screen.table(search_table(found, str(path)))
         coming = sum(len(tuning.untuned) for tuning in found.tunings if tuning.chosen is None)
         _, runs, roles = still_asked(found, self.suite.search, self.finals)
@@ -280,9 +274,7 @@ def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) 
 def _time_left(left: Forecast, runs_per_job: int | None) -> str:
     """Say how long the open runs take on one device, and the longest job, for its time limit."""
     if not left.known:
-        return (
-            "time left: not known before a run like these is finished; --measure times some steps"
-        )
+        return "time left: not known before such a run is finished; --measure times some steps"
     said = f"time left: about {duration(left.seconds)} on one device for {left.known} runs, "
     if left.finished:
         said += f"at the pace of {left.finished} finished ones"

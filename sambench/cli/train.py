@@ -28,9 +28,7 @@ where_it_pays = partial(option, None, show_default="where it pays", rich_help_pa
 class Run(options.Training):
     """What is trained, on what, and how."""
 
-    seed: int = option(
-        "N", "Seed of initial weights, data order and augmentation.", default=0, min=0
-    )
+    seed: int = option("N", "Seed of initial weights, order and augmentation.", default=0, min=0)
     stop: str = option(
         "RULE",
         "When to stop before the last epoch, such as train-accuracy or patience=5; see "

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from yaml import YAMLError
 
 from sambench.errors import ConfigError, UserError, shown
-from sambench.files.definition import Definition, Fault, build
+from sambench.files.definition import EMPTY, Definition, Fault, build
 from sambench.files.yaml_text import read_yaml
 
 LINES = "setup"
@@ -23,9 +22,7 @@ class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fie
     """A launcher and its options. It is no part of what a run is, and changes no run's id."""
 
     name: Annotated[str, "One of `sambench list launchers`."]
-    options: Annotated[dict[str, str], "Its options, as `--with` has them."] = msgspec.field(
-        default_factory=dict
-    )
+    options: Annotated[dict[str, str], "Its options, as `--with` has them."] = EMPTY
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> LauncherSettings:

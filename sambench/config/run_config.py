@@ -88,9 +88,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         'known. "folds", "authors": the folds, or the test images, that come with the dataset. '
         '"centre:NAME": the images of one centre.',
     ] = "holdout"
-    fold: Annotated[Count | None, "Which fold is the test part, where the split has several."] = (
-        None
-    )
+    fold: Annotated[Count | None, "Which fold is the test part, where a split has several."] = None
     split_seed: Annotated[
         Count,
         "Seed of the split. It does not vary with `seed`, so that all runs share their test "
@@ -102,9 +100,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "`stop` or `selection` looks at validation images, else 0.",
         unit("fraction"),
     ] = 0.0
-    pretrained: Annotated[
-        bool, "Start from published weights instead of a random initialisation."
-    ] = False
+    pretrained: Annotated[bool, "Start from published weights instead of random ones."] = False
     weights: Annotated[
         Sha256 | None,
         "sha256 of a file of weights to start from, all but the last layer. `--weights FILE` "
@@ -112,7 +108,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
     batch_size: Annotated[Whole, "Batch size: images in each step.", unit("images")] = 16
     epochs: Annotated[
-        Whole, "Maximum number of epochs, whatever the stop rule.", unit("epochs")
+        Whole, "Most epochs there may be, whatever the stop rule.", unit("epochs")
     ] = 50
     stop: Annotated[Stop, "Rule that may end training before the last epoch."] = Stop()
     selection: Annotated[

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import LARGEST, Count, Definition, build
+from sambench.files.definition import EMPTY, LARGEST, Count, Definition, build
 from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
@@ -55,7 +54,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grids: Annotated[
         dict[str, dict[str, tuple[Setting, ...]]],
         "Grids by optimizer, to use instead of those on the optimizers' pages.",
-    ] = msgspec.field(default_factory=dict)
+    ] = EMPTY
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Search:

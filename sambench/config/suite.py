@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
-
 from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
@@ -15,7 +13,7 @@ from sambench.config.search import Search
 from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.definition import Count, Definition, Fault, Name, Path, Positive
+from sambench.files.definition import EMPTY, Count, Definition, Fault, Name, Path, Positive
 
 SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
@@ -38,7 +36,7 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
         "Differences within which optimizers count as equivalent, by metric, such as "
         "{accuracy: 0.02, top: 1.5}: a fraction for `accuracy` and the like (0.01 is one point, "
         "the default), a ratio for costs and curvature (1.25 is the default).",
-    ] = msgspec.field(default_factory=dict)
+    ] = EMPTY
     primary: Annotated[
         Literal["accuracy", "balanced_accuracy", "auroc"],
         "The metric that the answer is about; all others are secondary.",
@@ -59,12 +57,8 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
 
     name: Annotated[Name, "Name of the study and of its report."]
     extends: Annotated[str | None, "Another suite that this one takes over and changes."] = None
-    defaults: Annotated[dict[str, Any], "Settings shared by all runs."] = msgspec.field(
-        default_factory=dict
-    )
-    matrix: Annotated[dict[str, Any], "Settings that vary; every combination is run."] = (
-        msgspec.field(default_factory=dict)
-    )
+    defaults: Annotated[dict[str, Any], "Settings shared by all runs."] = EMPTY
+    matrix: Annotated[dict[str, Any], "Settings that vary; every combination is run."] = EMPTY
     include: Annotated[
         tuple[dict[str, Any], ...], "Further grids beside `matrix`, each over the defaults."
     ] = ()
@@ -84,9 +78,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         Measurement | None,
         "How curvature is measured after each run; leave it out to measure none.",
     ] = None
-    tables: Annotated[
-        tuple[TableReference, ...], "Published tables that the runs are compared with."
-    ] = ()
+    tables: Annotated[tuple[TableReference, ...], "Published tables to compare the runs with."] = ()
     report: Annotated[ReportSettings, "How the study is reported."] = ReportSettings()
     launcher: Annotated[
         LauncherSettings | None,

@@ -37,6 +37,9 @@ HUGE = 1e300
 NAME = r"^[A-Za-z0-9][\w.-]*$(?!\n)"
 """What a name must look like that becomes a part of a file's: no separator, nothing hidden."""
 
+EMPTY: Any = msgspec.field(default_factory=dict)
+"""Default of a mapping."""
+
 Whole = Annotated[int, Meta(ge=1, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, le=HUGE)]

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from sambench.analysis.comparison import Comparison
+from sambench.analysis.grouping import label_of, telling_settings
 from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
@@ -14,7 +15,7 @@ from sambench.report.differences import HEADINGS, difference_cells, lost_units, 
 from sambench.report.notes import notes, of_equivalence, run_notes, said
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
-from sambench.store.search_record import SearchRecord, TuningRecord
+from sambench.store.search_record import Role, SearchRecord, TuningRecord
 
 CONTRAST = ("Metric", "Baseline", "Candidate", "Difference or ratio", *HEADINGS[1:])
 IMAGES = (
@@ -30,7 +31,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
     pairs = by_key(pooled, lambda one: (one.candidate, one.baseline))
     for (second, first), found in pairs.items():
         lost = [
-            f"{one.metric.heading}: {text}" for one in found for text in lost_units([one], study)
+            f"{one.metric.heading}: {lost}" for one in found for lost in lost_units([one], study)
         ]
         tables.append(
             Table(
@@ -119,14 +120,9 @@ def search_table(found: SearchRecord, where: str) -> Table:
 
 def names_of(found: SearchRecord) -> list[str]:
     """Return what the search for each optimizer and setting is called: by what tells it apart."""
-    every = [{**tuning.optimizer, **tuning.setting} for tuning in found.tunings]
-    names = []
-    for own in every:
-        alike = [one for one in every if one["name"] == own["name"]]
-        telling = [key for key in own if any(one.get(key) != own[key] for one in alike)]
-        told = ", ".join(f"{key}={setting_text(own[key])}" for key in telling)
-        names.append(f"{own['name']} ({told})" if told else str(own["name"]))
-    return names
+    every = [Role({**tuning.optimizer, **tuning.setting}) for tuning in found.tunings]
+    telling = set(telling_settings(every))
+    return [label_of(role, telling, {}) for role in every]
 
 
 def rule_of(found: SearchRecord) -> str:
@@ -145,12 +141,7 @@ def searches_left(found: SearchRecord, suite: str) -> tuple[str, ...]:
 
 def chosen_text(tuning: TuningRecord) -> str:
     """Return the values that a search chose."""
-    if tuning.chosen is None:
-        return "search not done"
-    if all(trial.validation_accuracy is None for trial in tuning.trials):
-        return "as given, for no trial was completed"
-    values = tuning.chosen.values.items()
-    return ", ".join(f"{name}={setting_text(value)}" for name, value in values) or "as given"
+    return said("chosen", tuning=tuning, text=setting_text)
 
 
 def _edges(tuning: TuningRecord) -> Iterator[str]:

@@ -32,9 +32,7 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     metric, baseline = found[0].metric, study.title_of(found[0].baseline)
     where, pooled = found[0].setting, found[0].settings > 1
     sign = -1 if metric.higher_is_better else 1
-    ordered = sorted(
-        found, key=lambda one: math.inf if one.estimate is None else sign * one.estimate
-    )
+    ordered = sorted(found, key=lambda c: math.inf if c.estimate is None else sign * c.estimate)
     unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])

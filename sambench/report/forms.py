@@ -121,9 +121,7 @@ def numbers_of(table: Table) -> list[list[Any]]:
     for place, heading in enumerate(table.headings[1:]):
         cells = [row[place] if place < len(row) else Cell(text="") for _, row in table.rows]
         keys = dict.fromkeys(key for cell in cells for key in cell.numbers)
-        numbers = [
-            [f"{heading}: {key}", *(cell.numbers.get(key) for cell in cells)] for key in keys
-        ]
+        numbers = [[f"{heading}: {key}", *(c.numbers.get(key) for c in cells)] for key in keys]
         columns += numbers or [[heading, *(cell.text for cell in cells)]]
     return [*map(list, zip(*columns, strict=True))]
 

@@ -39,10 +39,7 @@ PARTS = ("train", "validation", "test")
 
 
 def methods(study: Study, search: SearchRecord | None = None) -> Section:
-    """Return the methods section; it is of the completed runs where there are any.
-
-    And of the search that chose hyperparameters, if one did.
-    """
+    """Return the methods section, of the completed runs where there are any, and of a search."""
     runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
     measured = [record for record in done if record.hessian]
@@ -170,9 +167,8 @@ def _hyperparameters(line: Line) -> str:
     names = dict.fromkeys(key for one in line.optimizers for key in one if key != "name")
     values = {k: dict.fromkeys(setting_text(o.get(k)) for o in line.optimizers) for k in names}
     settings = ", ".join(f"{key} {' or '.join(found)}" for key, found in values.items())
-    role = line.role + " by fold" * (len(line.optimizers) > 1)
-    told = "; ".join(filter(None, [role, line.default_note]))
-    return f"{settings} ({told})" if told else settings
+    notes = [line.role + " by fold" * (len(line.optimizers) > 1), line.default_note]
+    return f"{settings} ({'; '.join(filter(None, notes))})" if any(notes) else settings
 
 
 def _ranges(numbers: Sequence[int]) -> str:

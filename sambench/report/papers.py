@@ -46,9 +46,7 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     columns = list(COLUMNS.values())
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
-    cells = [
-        [summarize(*lines[0], c) for c in columns] if len(lines) == 1 else None for lines in found
-    ]
+    cells = [[summarize(*own[0], c) for c in columns] if len(own) == 1 else None for own in found]
     baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)
     bold = [
         _bold((own[place] if own else None for own in cells), c, None if by_model else baseline)

@@ -58,9 +58,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         Literal["completed", "running", "failed", "diverged", "interrupted"],
         "State of the run; only `completed` counts as done.",
     ]
-    error: Annotated[str | None, "What went wrong, for failed, diverged and interrupted runs."] = (
-        None
-    )
+    error: Annotated[str | None, "What went wrong in failed, diverged and interrupted runs."] = None
     suite: Annotated[str | None, "Name of the suite that asked for the run first, if any."] = None
     environment: Annotated[Environment | None, "Versions, hardware and command."] = None
     data: Annotated[Data | None, "Fingerprint of the prepared data, and sizes of the parts."] = None
@@ -72,9 +70,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     sharpness: Annotated[
         Perturbation | None, "What the optimizer measured in its last observed step."
     ] = None
-    hessian: Annotated[Hessian | None, "Curvature at the tested weights, once it is measured."] = (
-        None
-    )
+    hessian: Annotated[Hessian | None, "Curvature at the tested weights, once measured."] = None
     numerics: Annotated[Count, "`NUMERICS` of the code that did the run."] = NUMERICS
     artifacts: Annotated[
         dict[str, str] | None,

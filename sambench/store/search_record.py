@@ -38,9 +38,7 @@ class TrialRecord(Section, frozen=True, kw_only=True):
     values: Annotated[Settings, "What it changes of the optimizer as given."]
     runs: Annotated[list[str], "Names of its runs."]
     status: Annotated[list[str], 'Of each, "missing" without a record.']
-    validation_accuracy: Annotated[
-        Fraction | None, "Mean over its runs; null unless all completed."
-    ]
+    validation_accuracy: Annotated[Fraction | None, "Mean of its runs; null unless all completed."]
     validation_loss: Annotated[float | None, "Likewise.", unit("nats")]
 
 
@@ -87,9 +85,10 @@ def search_path(results: Path, suite: str) -> Path:
     return results / "searches" / f"{suite}.json"
 
 
-def write_search(path: Path, found: SearchRecord) -> None:
-    """Keep what a search found; a StoreError if it cannot be written."""
-    write_json(path, plain(found))
+def write_search(results: Path, found: SearchRecord) -> Path:
+    """Keep what a search found; return where, or raise a StoreError if it cannot be written."""
+    write_json(path := search_path(results, found.suite), plain(found))
+    return path
 
 
 def read_search(path: Path) -> SearchRecord | None:

@@ -288,13 +288,13 @@ def test_what_is_kept_for_the_report(tmp_path: Path) -> None:
     search = search_of(trials=2)
     tunings = plan_search(search, finals())
     path = search_path(tmp_path, "study")
-    write_search(path, found_so_far("study", search, tunings, {}))
+    write_search(tmp_path, found_so_far("study", search, tunings, {}))
     before = json.loads(path.read_text())
     assert before["schema_version"] == 1
     assert before["tunings"][0]["chosen"] is None
     assert before["tunings"][0]["trials"][0]["status"] == ["missing"]
     records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
-    write_search(path, found_so_far("study", search, tunings, records))
+    write_search(tmp_path, found_so_far("study", search, tunings, records))
     found = json.loads(path.read_text())["tunings"][0]
     assert found["budget"] == {
         "trials": 2,
@@ -329,7 +329,7 @@ def test_what_of_a_search_is_still_asked_for(
     tunings = plan_search(search, finals(info.name))
     path = search_path(tmp_path, "study")
     records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
-    write_search(path, found_so_far("study", search, tunings, records))
+    write_search(tmp_path, found_so_far("study", search, tunings, records))
     found = read_search(path)
     assert found is not None
     three = finals(info.name, seeds=3)

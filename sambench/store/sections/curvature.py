@@ -113,9 +113,7 @@ class Measured(Section, frozen=True, kw_only=True):
     """A number with its standard error."""
 
     value: Annotated[float, "The number."]
-    stderr: Annotated[
-        Amount | None, "Its standard error over independent probes; null for a single one."
-    ]
+    stderr: Annotated[Amount | None, "Its standard error over independent probes; null for one."]
 
 
 class Density(Section, frozen=True, kw_only=True):
@@ -198,9 +196,7 @@ class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     batch_norm: Annotated[str, '"recalibrate" where there are running statistics, else "none".']
     distance: Annotated[Amount, "L2 distance over all trainable weights."]
     barrier: Annotated[float | None, "Highest rise of the loss above the line between its ends."]
-    loss: Annotated[
-        list[float | None], "Loss at both ends, statistics measured anew.", unit("nats")
-    ]
+    loss: Annotated[list[float | None], "Loss at the ends, statistics measured anew.", unit("nats")]
     kept_loss: Annotated[list[float | None], "Loss at both ends, with interpolated statistics."]
     forward_passes: Annotated[Count | Amount, "Forward passes over all images."]
     gradients: Annotated[Count | Amount, "Gradients over all images."]
@@ -213,9 +209,7 @@ class Landscape(Section, frozen=True, kw_only=True):
 
     line: Annotated[Picture | UnsetType, "Loss along a filter-normalised random direction."] = UNSET
     plane: Annotated[Picture | UnsetType, "Loss on a plane of two such directions."] = UNSET
-    eigenvectors: Annotated[
-        Picture | UnsetType, "Loss on the plane of the top two eigenvectors."
-    ] = UNSET
+    eigenvectors: Annotated[Picture | UnsetType, "Loss on the top two eigenvectors' plane."] = UNSET
     interpolations: Annotated[
         dict[str, Way] | UnsetType, "Loss on the lines to other runs, by their id."
     ] = UNSET
@@ -263,9 +257,7 @@ class Hessian(Section, frozen=True, kw_only=True):
     ] = UNSET
     min: Annotated[float | UnsetType, "Smallest value over batches."] = UNSET
     max: Annotated[float | UnsetType, "Largest value over batches."] = UNSET
-    fraction_negative: Annotated[Fraction | UnsetType, "Share of the values that are negative."] = (
-        UNSET
-    )
+    fraction_negative: Annotated[Fraction | UnsetType, "Share of values that are negative."] = UNSET
     batch_spectrum: Annotated[BatchSpectrum | UnsetType, "Values of the single batches."] = UNSET
     perturbations: Annotated[
         Count | UnsetType, "How often each batch was measured under weight noise, if it was."
@@ -280,9 +272,7 @@ class Hessian(Section, frozen=True, kw_only=True):
         "Eigenvalues and trace of each layer's diagonal block, by its name.",
     ] = UNSET
     seconds: Annotated[Amount, "Duration, with that of interrupted sessions.", unit("seconds")]
-    notes: Annotated[
-        list[str], "Sentences on what a limit or a subset of the images did to the errors."
-    ]
+    notes: Annotated[list[str], "What a limit or a subset of the images did to the errors."]
     available_samples: Annotated[Count, "Number of training images that there are."]
     settings: Annotated[dict[str, bool | int | float | str | None], "Those of the measurement."]
     density: Annotated[Density | UnsetType, "Distribution of all eigenvalues."] = UNSET
