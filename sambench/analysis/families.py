@@ -51,10 +51,7 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
     """
     if margin is not None:
         metric = replace(metric, margin=margin)
-    within = [
-        _columns(group, metric) if group.baseline and len(group.lines) > 1 else []
-        for group in groups
-    ]
+    within = [_columns(g, metric) if g.baseline and len(g.lines) > 1 else [] for g in groups]
     every = [column for columns in within for column in columns]
     pooled = _pooled(  # runs of other images or code are no further setting
         column for g, own in zip(groups, within, strict=True) if g.part == 1 for column in own

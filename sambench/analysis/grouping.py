@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import mode
-from types import MappingProxyType
 
 from sambench.analysis.groups import REPEATS, Group, Line, by_key, repeat, setting_text
 from sambench.analysis.names import Names
@@ -15,7 +14,6 @@ from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.store.record import RunRecord
 from sambench.store.search_record import TUNED, Role, Roles
 
-NO_ROLES: Roles = MappingProxyType({})
 Part = tuple[Role, RunRecord]
 
 
@@ -25,7 +23,7 @@ def build_groups(
     planned: Sequence[RunConfig] = (),
     names: Names | None = None,
     beside: Sequence[str] = (),
-    roles: Roles = NO_ROLES,
+    roles: Roles | None = None,
 ) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.
 
@@ -54,8 +52,8 @@ def build_groups(
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
     lined = []
     for runs in alike.values():
-        parts = ((role, run) for run in runs for role in _roles(run.config, roles))
-        lined.append(by_key(parts, lambda part: _key(part[1].config, part[0], beside)))
+        told = ((role, run) for run in runs for role in _roles(run.config, roles))
+        lined.append(by_key(told, lambda part: _key(part[1].config, part[0], beside)))
     common = Counter(key for lines in lined for key in lines)
     order = {key: (planned_as.get(key, len(planned)), -number) for key, number in common.items()}
     firsts = ([parts[0][0] for parts in lines.values()] for lines in lined)
@@ -82,8 +80,8 @@ def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     return operator.attrgetter(*(n for n in RunConfig.__struct_fields__ if n not in left_out))
 
 
-def _roles(config: RunConfig, roles: Roles) -> Sequence[Role]:
-    return (roles.get(config.id) if roles else None) or (Role(config.optimizer),)
+def _roles(config: RunConfig, roles: Roles | None) -> Sequence[Role]:
+    return (roles and roles.get(config.id)) or (Role(config.optimizer),)
 
 
 def _key(config: RunConfig, role: Role, beside: Sequence[str]) -> str:

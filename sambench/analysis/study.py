@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.grouping import NO_ROLES, build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
@@ -98,7 +98,7 @@ def build_study(
     planned: Sequence[RunConfig] = (),
     names: Names | None = None,
     metrics: Sequence[Metric] = COMPARED,
-    roles: Roles = NO_ROLES,
+    roles: Roles | None = None,
 ) -> Study:
     """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
     groups = build_groups(records, asked.baseline, planned, names, asked.beside, roles)

@@ -54,9 +54,7 @@ def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
     """Refuse a dataset that is neither listed nor prepared."""
     known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
     for name in sorted({config.dataset for config in configs} - known):
-        raise UnknownNameError(
-            "dataset", name, known, "`sambench list datasets` shows those to prepare"
-        )
+        raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
 
 
 def say_remarks(screen: Screen, configs: Sequence[RunConfig]) -> None:

@@ -54,7 +54,7 @@ class Gathered:
     hessian: Measurement | None = None  # what the suite measures of each minimum
     part: tuple[str, ...] = ()  # conditions that other runs of it do not meet, as KEY=VALUE
     search: SearchRecord | None = None  # what the suite's search found
-    roles: Roles = field(default_factory=dict)  # what runs are compared as, where it chose values
+    roles: Roles | None = None  # what runs are compared as, where it chose values
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
 
@@ -165,17 +165,15 @@ def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
 
     Without a plan that is its search alone.
     """
+    search, unread = None, tuple[str, ...]()
     try:
         search = read_search(search_path(store.root, name)) if name else None
     except StoreError as error:
-        search, unread = None, (str(error),)
-    else:
-        unread = ()
+        unread = (str(error),)
     found = Gathered(records=(), damaged=unread, search=search)
-    if plan is None:
-        return found
-    found = replace(found, asked=plan.report, planned=tuple(plan.runs))
-    if search is None:
+    if plan is not None:
+        found = replace(found, asked=plan.report, planned=tuple(plan.runs))
+    if plan is None or search is None:
         return found
     kept, planned, roles = still_asked(search, plan.search, plan.runs)
     if stale := len(search.tunings) - len(kept.tunings):

@@ -72,7 +72,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command as Typer reads it: a parameter annotated with a group is its options."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {
-        name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)
+        n: hint for n, hint in hints.items() if dataclasses.is_dataclass(hint)
     }
     flat: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():

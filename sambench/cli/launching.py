@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.analysis.grouping import NO_ROLES
 from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
 from sambench.cli.screen import Screen
@@ -196,7 +195,7 @@ def show_table(
     results: Path,
     configs: Sequence[RunConfig],
     asked: ReportSettings,
-    roles: Roles = NO_ROLES,
+    roles: Roles | None = None,
 ) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 

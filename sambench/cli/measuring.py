@@ -136,6 +136,4 @@ def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]
     before = (record.hessian or {}).get("settings", {})
     other = [f"{key}={before[key]}" for key in given if key in before and before[key] != given[key]]
     if other:
-        screen.warn(
-            f"{record.name} has been measured with {', '.join(other)}; --again measures it anew"
-        )
+        screen.warn(f"{record.name} was measured with {', '.join(other)}; --again measures it anew")

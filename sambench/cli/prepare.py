@@ -22,9 +22,7 @@ class Files:
         "Which pages or frames to take of files that have several.",
         show_default="first",
     )
-    raw: Path = option(
-        "DIR", "Folder for files that are downloaded or simulated.", default=Path("data/raw")
-    )
+    raw: Path = option("DIR", "Folder of downloaded or simulated files.", default=Path("data/raw"))
     settings: list[str] | None = option(
         "KEY=VALUE",
         "A setting of the dataset, such as normal=drop; see `sambench list datasets`. All have "
@@ -49,9 +47,7 @@ class Making:
     drop_conflicts: bool = flag("Leave out copies with different labels.")
     drop_duplicates: bool = flag("Keep only one of each image and its copies.")
     audit: bool = flag("Also look for copies, conflicting labels, leaks between parts, shortcuts.")
-    workers: int | None = option(
-        "THREADS", "Threads that decode images.", min=1, show_default="all cores"
-    )
+    workers: int | None = option("THREADS", "Threads that decode.", min=1, show_default="all cores")
 
 
 @group(options.PLACE)

@@ -216,10 +216,8 @@ class RunDisplay:
         self._show_all()
         count = f"{self._all.ended}/{self._all.total} " if self._all.total > 1 else ""
         (self._screen.warn if warn else self._screen.say)(f"{count}{name}: {how}")
-        visible = not self._is_lane
-        self._bar.reset(
-            self._task, description="", total=None, numbers="", name="", visible=visible
-        )
+        alone = not self._is_lane
+        self._bar.reset(self._task, description="", total=None, numbers="", name="", visible=alone)
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
         left, name = self._show_all(), self._name

@@ -86,7 +86,7 @@ class Report:
         gc.freeze()  # they stay to the end: no need to look for garbage among them then
         self.names = read_names(names) if names else Names()
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
-        facts = {"planned": found.planned, "names": self.names, "roles": found.roles}
+        facts: Any = {"planned": found.planned, "names": self.names, "roles": found.roles}
         study = build_study(found.records, asked, **facts)
         study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study

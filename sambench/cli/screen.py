@@ -70,9 +70,8 @@ class Screen:
 
     def fail(self, text: str) -> None:
         """Show why the command ends without its result."""
-        _console(stderr=True, quiet=False).print(
-            f"[bold red]error:[/] {escape(text)}", soft_wrap=True
-        )
+        console = _console(stderr=True, quiet=False)
+        console.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
     def show(self, *texts: str) -> None:
         """Show results, each on a line."""

@@ -35,9 +35,7 @@ class Run(options.Training):
         "`sambench list settings`.",
         default="epochs",
     )
-    capture: bool | None = where_it_pays(
-        "Record training steps as CUDA graphs.", "--capture/--no-capture"
-    )
+    capture: bool | None = where_it_pays("Record steps as CUDA graphs.", "--capture/--no-capture")
     compile: bool | None = where_it_pays(
         "Compile the network with torch.compile; by default in long runs on a GPU with "
         "kernels=fastest.",

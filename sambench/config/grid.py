@@ -38,10 +38,7 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     Raises:
         Fault: If a list is empty, or there are too many combinations; by where the grid stands.
     """
-    axes = [
-        [(key, written) for written in _values(key, given, (*path, key))]
-        for key, given in grid.items()
-    ]
+    axes = [[(key, v) for v in _values(key, given, (*path, key))] for key, given in grid.items()]
     _refuse_size(map(len, axes), path)
     return tuple(map(dict, itertools.product(*axes)))
 

@@ -53,12 +53,9 @@ OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
 USUAL_VALIDATION = 0.1
 """Share of the training part that is set aside where a rule selects on it and none is given."""
 
-ModelName = Annotated[
-    str, Meta(pattern=r"^[ -~]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
-]
-SplitName = Annotated[
-    str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
-]
+_A_NAME = {"allowed": "a name"}
+ModelName = Annotated[str, Meta(pattern=r"^[ -~]+$(?!\n)", max_length=100, extra=_A_NAME)]
+SplitName = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=100, extra=_A_NAME)]
 Choice = Literal["auto", "always", "never"]
 
 
@@ -107,9 +104,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "sets it, and keeps a copy of the file beside the prepared datasets.",
     ] = None
     batch_size: Annotated[Whole, "Batch size: images in each step.", unit("images")] = 16
-    epochs: Annotated[
-        Whole, "Most epochs there may be, whatever the stop rule.", unit("epochs")
-    ] = 50
+    epochs: Annotated[Whole, "Most epochs there are, whatever the stop rule.", unit("epochs")] = 50
     stop: Annotated[Stop, "Rule that may end training before the last epoch."] = Stop()
     selection: Annotated[
         Literal["last", "best-validation"],

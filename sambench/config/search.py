@@ -80,7 +80,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
             said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
             raise ConfigError(said)
-        points = {_settings(given): ({}, given)}
+        points: dict[str, Point] = {_settings(given): ({}, given)}
         for values in product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             try:

@@ -211,9 +211,7 @@ def where_pattern(given: Sequence[str] | None) -> Pattern:
         return Pattern.parse(wanted) if wanted else Pattern()
     names = wanted.get(OPTIMIZER)
     each = names if isinstance(names, list) else [names]
-    wanted[OPTIMIZER] = [
-        {**of_optimizer, **({} if name is None else {"name": name})} for name in each
-    ]
+    wanted[OPTIMIZER] = [{**of_optimizer, **({} if one is None else {"name": one})} for one in each]
     return Pattern.parse(wanted)
 
 

@@ -239,9 +239,7 @@ class Objective:
                 culprit = "its inputs are not finite; leave it out or repair them"
             raise CurvatureError(f"the loss of batch {index} is {float(loss.detach())}: {culprit}")
         if not loss.requires_grad:
-            raise CurvatureError(
-                f"the loss of batch {index} does not depend on a trainable parameter"
-            )
+            raise CurvatureError(f"the loss of batch {index} depends on no trainable parameter")
 
 
 def _check_weights_are_there(model: nn.Module) -> None:

@@ -80,9 +80,7 @@ class Manifest(Section, frozen=True, kw_only=True):
         dict[str, Whole], "Number of pages of each file of which the first was read."
     ] = msgspec.field(default_factory=dict)
     skipped: Annotated[list[LeftOut], "Images that could not be used."]
-    possible_copies: Annotated[
-        Count, "Pairs of images that may be copies, too unsure to act on."
-    ] = 0
+    possible_copies: Annotated[Count, "Image pairs that may be copies, too unsure to act on."] = 0
     drops: Annotated[dict[str, bool], "What the user chose to leave out."]
     dropped: Annotated[list[LeftOut], "Images left out by that choice."]
     written_by: Annotated[dict[str, str], "Versions of the software."]

@@ -78,9 +78,7 @@ def _annotated_parts(hint: Any) -> tuple[Any, ...]:
     """Return the alternatives of a union, each with what is said about it; without "not there"."""
     bare = _bare(hint)
     if get_origin(bare) in (Union, types.UnionType):
-        return tuple(
-            p for part in get_args(bare) if part is not UnsetType for p in _annotated_parts(part)
-        )
+        return tuple(p for a in get_args(bare) if a is not UnsetType for p in _annotated_parts(a))
     return (hint,)
 
 

@@ -84,10 +84,8 @@ class LoadedWeights:
 
     def __str__(self) -> str:
         """Say what was loaded and what was not, by module: "245 of 247 tensors; new: fc"."""
-        modules = dict.fromkeys(name.rpartition(".")[0] or name for name in self.new)
-        return (
-            f"{self.tensors - len(self.new)} of {self.tensors} tensors; new: {', '.join(modules)}"
-        )
+        new = dict.fromkeys(name.rpartition(".")[0] or name for name in self.new)
+        return f"{self.tensors - len(self.new)} of {self.tensors} tensors; new: {', '.join(new)}"
 
 
 def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> LoadedWeights:

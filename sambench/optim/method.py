@@ -80,9 +80,7 @@ class Method:
             return first
         from sambench.optim.vector import PerTensor
 
-        return PerTensor(
-            group[name] for group in groups for p in group["params"] if p.requires_grad
-        )
+        return PerTensor(g[name] for g in groups for p in g["params"] if p.requires_grad)
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,7 @@ class GradientOracle:
     def losses(self) -> list[Tensor]:
         """Of the passes so far, their mean over replicas; a ConfigError where the loop has them."""
         if self.closure is None:
-            raise ConfigError(
-                "passes() does not see the losses, which this form needs: use a closure"
-            )
+            raise ConfigError("passes() does not see losses, which this form needs: use a closure")
         if self.apart or not (distributed.is_available() and distributed.is_initialized()):
             return self.seen
         together = torch.stack(self.seen)

@@ -30,9 +30,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
     pooled = itertools.chain.from_iterable(study.pooled.values())
     pairs = by_key(pooled, lambda one: (one.candidate, one.baseline))
     for (second, first), found in pairs.items():
-        lost = [
-            f"{one.metric.heading}: {lost}" for one in found for lost in lost_units([one], study)
-        ]
+        lost = [f"{c.metric.heading}: {text}" for c in found for text in lost_units([c], study)]
         tables.append(
             Table(
                 title=f"{second} against {first}, over {_over(study, found[0])}",
@@ -105,16 +103,12 @@ SEARCH = (
 def search_table(found: SearchRecord, where: str) -> Table:
     """Return what a search found, a row for each optimizer and setting; `where` is its file."""
     named = [*zip(names_of(found), found.tunings, strict=True)]
+    edges = [f"{name} {edge}" for name, tuning in named for edge in _edges(tuning)]
     return Table(
         title=f"Search of {found.suite}",
         headings=SEARCH,
         rows=tuple((name, _cells(name, tuning)) for name, tuning in named),
-        notes=notes(
-            "search",
-            rule=rule_of(found),
-            edges=[f"{name} {edge}" for name, tuning in named for edge in _edges(tuning)],
-            where=where,
-        ),
+        notes=notes("search", rule=rule_of(found), edges=edges, where=where),
     )
 
 
@@ -146,16 +140,13 @@ def chosen_text(tuning: TuningRecord) -> str:
 
 def _edges(tuning: TuningRecord) -> Iterator[str]:
     """Yield the chosen numbers that are the least or the greatest tried, where one may go on."""
+    chosen = tuning.chosen.optimizer if tuning.chosen else {}
     for key in dict.fromkeys(key for trial in tuning.trials for key in trial.values):
-        tried = [t.values.get(key, tuning.optimizer.get(key, 0.0)) for t in tuning.trials]
-        value = tuning.chosen and tuning.chosen.optimizer.get(key, 0.0)
-        if value in tried and all(type(one) in (int, float) for one in tried):
-            ends = {"greatest": max(tried), "least": min(tried)}
-            yield from (
-                f"{key}={setting_text(value)} ({end})"
-                for end, at in ends.items()
-                if value == at and min(tried) < max(tried) and (at or end == "greatest")
-            )
+        found = [t.values.get(key, tuning.optimizer.get(key, 0.0)) for t in tuning.trials]
+        tried = [v for v in found if isinstance(v, int | float) and not isinstance(v, bool)]
+        low, high, value = min(tried, default=0), max(tried, default=0), chosen.get(key, 0.0)
+        if low < high and value != 0 and value in (low, high):
+            yield f"{key}={setting_text(value)} ({'greatest' if value == high else 'least'})"
 
 
 def _cells(name: str, tuning: TuningRecord) -> tuple[Cell, ...]:

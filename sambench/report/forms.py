@@ -126,13 +126,12 @@ def numbers_of(table: Table) -> list[list[Any]]:
     return [*map(list, zip(*columns, strict=True))]
 
 
-def runs_table(groups: Iterable[Group]) -> Rows:
+def runs_table(groups: Sequence[Group]) -> Rows:
     """Yield a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
     """
-    groups = list(groups)
     runs = [run for group in groups for run in group.records]
     lines = [line for group in groups for line in group.lines]
     configs = [run.config for run in runs]

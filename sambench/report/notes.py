@@ -11,7 +11,7 @@ from typing import Any
 
 from sambench.analysis.comparison import EQUIVALENT, Comparison
 from sambench.analysis.decision import coarse
-from sambench.analysis.grouping import NO_ROLES, build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import Metric, find_metric
@@ -171,7 +171,7 @@ def problems(
 
 
 def planned_groups(
-    configs: Iterable[RunConfig], asked: ReportSettings, roles: Roles = NO_ROLES
+    configs: Iterable[RunConfig], asked: ReportSettings, roles: Roles | None = None
 ) -> tuple[Group, ...]:
     """Return the groups that some runs will make, done or not."""
     runs = (RunRecord(config=config, status=RUNNING) for config in configs)

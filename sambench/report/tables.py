@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
-from sambench.analysis.grouping import NO_ROLES, other_settings
+from sambench.analysis.grouping import other_settings
 from sambench.analysis.groups import REPEATS, Group, Line, by_key
 from sambench.analysis.metrics import MINUTES, SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
@@ -121,7 +121,7 @@ def build_tables(
     records: Iterable[RunRecord],
     asked: ReportSettings,
     planned: Sequence[RunConfig] = (),
-    roles: Roles = NO_ROLES,
+    roles: Roles | None = None,
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 

@@ -168,15 +168,15 @@ def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
         optimizer=first["optimizer"],
         trials=[_trial(trial, records) for trial in tuning.trials],
         budget=_budget(tuning, records),
-        chosen=chosen
-        and Chosen(
-            values=dict(chosen.values),
-            changed=bool(chosen.values),
-            optimizer=dict(chosen.optimizer),
-        ),
+        chosen=chosen and _chosen(chosen),
         untuned=[run.name for run in tuning.untuned],
         tuned=[run.name for run in tuning.finals(chosen)] if chosen else [],
     )
+
+
+def _chosen(trial: Trial) -> Chosen:
+    values, optimizer = dict(trial.values), dict(trial.optimizer)
+    return Chosen(values=values, changed=bool(values), optimizer=optimizer)
 
 
 def _trial(trial: Trial, records: Mapping[str, RunRecord]) -> TrialRecord:

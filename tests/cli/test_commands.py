@@ -440,7 +440,7 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
         "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or 'prashant268'?; "
-        "`sambench list datasets` shows those to prepare"
+        "`sambench list datasets` shows all"
     )
 
 
@@ -762,7 +762,7 @@ def test_curvature_of_a_suite_by_its_file_or_name(
     assert sorted(by_file.out.split()) == sorted(by_name.out.split())
     assert by_file.out.count("median over batches  ") == len(records_of(folder))
     other = call(folder, "hessian", "tiny", *data, "--set", "batch_stat=top")
-    assert "has been measured with batch_stat=dominant; --again measures it anew" in other.err
+    assert "was measured with batch_stat=dominant; --again measures it anew" in other.err
     assert everything(folder / "results" / "runs") == before
 
 

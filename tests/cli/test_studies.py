@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -15,7 +16,9 @@ from msgspec.structs import replace
 from PIL import Image
 from typer.testing import CliRunner
 
-from sambench.cli import app
+from sambench.cli import app, study
+from sambench.cli.launching import Request
+from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, UserError
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
@@ -188,6 +191,36 @@ def test_a_search_and_its_final_runs(folder: Path) -> None:
     assert (
         done.stdout.count("\nsmall-cnn on phantom\n") == 1
     )  # trials would be a table of their own
+
+
+def test_the_launches_of_a_search_share_the_minutes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials, final runs and tuned runs are launched one after the other."""
+    minutes, clock = [], itertools.count(0.0, 60.0)
+
+    def launched(screen: Screen, runs: object, request: Request, seen: object) -> int:
+        minutes.append(float(request.launcher.options["minutes"]))
+        return 0
+
+    monkeypatch.setattr(study, "launch", launched)
+    monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
+    compare("tuned.yaml --device cpu --minutes 1.5")
+    assert minutes == [0.5, 0.001]  # of the last what is needed to say that it is over
+
+
+def test_what_is_wrong_with_a_search_has_a_place(folder: Path) -> None:
+    path = folder / "tuned.yaml"
+    path.write_text(path.read_text().replace("trials: 3", "trials: 3, grids: {asam: {rho: [1]}}"))
+    with pytest.raises(ConfigError, match=r"^tuned\.yaml:6: search grids asam: no run is of asam"):
+        compare("tuned.yaml --plan")
+
+
+def test_a_plan_says_how_many_tuned_runs_may_come(folder: Path) -> None:
+    """Of those searches that are not done."""
+    assert compare("tuned.yaml --device cpu --only '*-adam-s1000-*'")[0] == 0
+    _, shown, _ = compare("tuned.yaml --plan")
+    assert "; up to 2 tuned runs follow the search\n" in shown
 
 
 def test_a_shipped_suite_by_name(folder: Path) -> None:

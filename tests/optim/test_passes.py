@@ -134,6 +134,6 @@ def test_clipping_what_wsam_does_not_apply_as_a_gradient_is_refused() -> None:
 def test_a_form_that_needs_the_losses(name: str, settings: dict[str, Any]) -> None:
     model = network()
     optimizer: Any = build(name, model.parameters(), lr=0.1, **settings)
-    with pytest.raises(ConfigError, match="does not see the losses"):
+    with pytest.raises(ConfigError, match="does not see losses"):
         for _ in optimizer.passes():
             closure_of(model, *batch())()

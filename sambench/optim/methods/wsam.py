@@ -26,9 +26,7 @@ class WSAM(Method):
     """
 
     rho = radius(0.05, grid=(0.02, 0.05, 0.1, 0.2))
-    gamma = Hyperparameter(
-        0.9, below=1.0, help="weight of the sharpness", grid=(0.5, 0.8, 0.9, 0.95)
-    )
+    gamma = Hyperparameter(0.9, below=1.0, help="weight of sharpness", grid=(0.5, 0.8, 0.9, 0.95))
     decouple = Hyperparameter(True, help="apply the sharpness term beside the base optimizer")
 
     def __init__(self, optimizer: Optimizer) -> None:

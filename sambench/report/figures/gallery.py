@@ -42,9 +42,7 @@ def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ..
     Returns these, and a sentence for each kind that was not drawn, then for each damaged file.
     """
     drawn = list(_draw(material))
-    damaged = (
-        f"{path.parent.name}: {message.rstrip('.')}." for path, message in material.damaged.items()
-    )
+    damaged = (f"{at.parent.name}: {text.rstrip('.')}." for at, text in material.damaged.items())
     left_out = (one for one in drawn if isinstance(one, str))
     return tuple(one for one in drawn if isinstance(one, Picture)), (*left_out, *damaged)
 
