@@ -23,6 +23,7 @@ from sambench.report.contrasts import contrast_tables, predictions_table
 from sambench.report.papers import replication_table
 from sambench.report.table import Table
 from sambench.store.record import RunRecord
+from sambench.store.search_record import is_trial
 from sambench.store.study_plan import studies
 from sambench.store.tree import PREDICTIONS, Store
 
@@ -48,7 +49,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     stores = [Store(root) for root in roots]
     found = list(map(sound_records, stores))
     kept = [(store, own) for store, (own, _) in zip(stores, found, strict=True)]
-    records = [record for _, own in kept for record in own]
+    records = [record for _, own in kept for record in own if not is_trial(record)]
     sides = [_side(text, kept, data, results) for text in (first, second)]
     unread = [message for _, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
@@ -120,7 +121,7 @@ def _side(
     text: str, kept: Sequence[tuple[Store, Sequence[RunRecord]]], data: Path, results: Path
 ) -> Side:
     """Find out what a side is, among the sound records of each folder."""
-    records = [record for _, own in kept for record in own]
+    records = [record for _, own in kept for record in own if not is_trial(record)]
     path, known = Path(text), {info.name for info in optimizers.list()}
     known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:
@@ -130,7 +131,8 @@ def _side(
         return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
         own, damaged = sound_records(Store(path))
-        return Side(name=text, kind=RUNS, records=tuple(own), damaged=damaged)
+        finals = tuple(record for record in own if not is_trial(record))
+        return Side(name=text, kind=RUNS, records=finals, damaged=damaged)
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = [record for store, own in kept for record in store.of_study(text, own)]

@@ -168,7 +168,7 @@ def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
         optimizer=first["optimizer"],
         trials=[_trial(trial, records) for trial in tuning.trials],
         budget=_budget(tuning, records),
-        chosen=chosen and _chosen(chosen),
+        chosen=_chosen(chosen) if chosen else None,
         untuned=[run.name for run in tuning.untuned],
         tuned=[run.name for run in tuning.finals(chosen)] if chosen else [],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,23 @@ def test_two_optimizers(compare, tmp_path: Path, make_record: RecordMaker) -> No
     assert "sam against adam: small-cnn on phantom" in out
     assert "with fewer than 6 seeds nothing is shown" in out
     assert not (tmp_path / "results" / "reports").exists()
+
+
+def test_trials_of_a_search_are_compared_with_nothing(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    """They were further seeds of the optimizer, though their values were chosen by them."""
+    store(tmp_path / "results", make_record, "demo", "abc123", accuracy=0.5)
+    for name in ("adam", "sam"):
+        trial = of(make_record(name, seed=1000, accuracy=0.9), "demo (search)", "abc123")
+        Store(tmp_path / "results").save(trial)
+    _, out, _ = compare("adam", "sam")
+    assert re.search(r"Test accuracy \(%\) +50\.0 ± 0\.0 \(2\) +50\.0 ± 0\.0 \(2\)", out)
+    store(tmp_path / "other", make_record, "demo", "def456", accuracy=0.6)
+    for first, second in (("abc123", "def456"), ("results", "other")):
+        _, out, err = compare(first, second)
+        assert "1000" not in out + err
+        assert "(3)" not in out
 
 
 def test_two_suites_by_name(compare, tmp_path: Path, make_record: RecordMaker) -> None:
