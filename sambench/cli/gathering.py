@@ -173,6 +173,9 @@ def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
     found = Gathered(records=(), damaged=unread, search=search)
     if plan is not None:
         found = replace(found, asked=plan.report, planned=tuple(plan.runs))
+    if plan and plan.search and not (search or unread):
+        said = f"the search of {name} is not begun; `sambench compare SUITE` begins it"
+        return replace(found, damaged=(said,))
     if plan is None or search is None:
         return found
     kept, planned, roles = still_asked(search, plan.search, plan.runs)

@@ -80,9 +80,9 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
             said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
             raise ConfigError(said)
-        points: dict[str, Point] = {_settings(given): ({}, given)}
-        for values in product(*grid.values()):
-            point = dict(zip(grid, values, strict=True))
+        points: dict[str, Point] = {}
+        others = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+        for point in ({}, *others):
             try:
                 run = replace(given, optimizer=info.resolve(base, {**own, **point}))
                 run.check_combinations()
@@ -90,14 +90,14 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 if name in self.grids:
                     raise
                 continue
-            points.setdefault(_settings(run), (point, run))
-        first, *others = points.values()
+            points.setdefault(repr(sorted(run.optimizer.items())), (point, run))
         if len(points) < self.trials:
             raise ConfigError(
                 f"the grid of {name} has {len(points)} points, fewer than the {self.trials} "
                 f"trials ({', '.join(grid)}); widen it under search: grids: {name}"
             )
-        return (first, *_balanced(others, self.trials - 1))
+        first, *further = points.values()
+        return (first, *_balanced(further, self.trials - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +161,6 @@ def _tuning(search: Search, untuned: tuple[RunConfig, ...]) -> Tuning:
         runs = tuple(replace(run, validation=share, seed=seed) for seed in search.seeds)
         trials.append(Trial(values=values, optimizer=run.optimizer, runs=runs))
     return Tuning(untuned=untuned, trials=tuple(trials))
-
-
-def _settings(run: RunConfig) -> str:
-    return repr(sorted(run.optimizer.items()))
 
 
 def declared_grid(given: Mapping[str, Setting]) -> Grid:

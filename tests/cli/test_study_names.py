@@ -203,6 +203,15 @@ def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list
     assert "Nothing: every run is completed" not in wrong
 
 
+def test_a_search_that_is_not_begun_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
+    """As where a study is given a search, and is killed before its trials are done."""
+    (folder / "results" / "searches" / "tuned.json").unlink()
+    done = call("report", "tuned.yaml", columns=300)
+    said = "the search of tuned is not begun; `sambench compare SUITE"
+    assert said in done.err
+    assert said in (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+
+
 def test_the_search_of_a_suite_that_was_edited_is_left_out(
     folder: Path, call: Call, tuned: list[str], make_record: RecordMaker
 ) -> None:
