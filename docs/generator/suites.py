@@ -33,8 +33,8 @@ Each dataset, network and fold is searched by itself, in its own training images
 image plays a role. Final runs are done as given and with the values chosen; a report sets them
 side by side as `Adam (as given)` and `Adam (tuned)`, whatever the values are in each fold, compares
 all with the tuned baseline, and says which values lie at an end of what was tried. Trials are in no
-report and no comparison, unless they are named. Points of an optimizer's own grid that the run's other
-settings forbid are left out; in `grids` they are refused.
+report and no comparison, unless they are named. Points of an optimizer's own grid that the run's
+other settings forbid are left out; in `grids` they are refused.
 
 This suite tunes the radii of [`breast-ultrasound`](#breast-ultrasound) in its first fold: six
 points and two seeds for each optimizer and number of epochs. Adam, which has no radius, has six
