@@ -137,9 +137,11 @@ def label_of(role: Role, telling: Container[object], unusual: Mapping[str, objec
     """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
     name = str(role.given["name"])
     told = {key: value for key, value in role.given.items() if (name, key) in telling}
-    settings = (f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items()))
-    text = ", ".join(filter(None, [role.name, *settings]))
-    return f"{name} ({text})" if text else name
+    settings = [f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items())]
+    if role.name:  # a tuned line may have other values than it was given
+        own = role.name + (f" from {settings.pop(0)}" if told and role.name == TUNED else "")
+        settings.insert(0, own)
+    return f"{name} ({', '.join(settings)})" if settings else name
 
 
 def _on_the_same_images(group: Group) -> Iterator[Group]:

@@ -78,7 +78,8 @@ def gather(
         names = {config.name for config in planned}
         if found.search is not None:
             tunings = [t for t in found.search.tunings if names & {*t.untuned, *t.tuned}]
-            found = replace(found, search=msgspec.structs.replace(found.search, tunings=tunings))
+            left = msgspec.structs.replace(found.search, tunings=tunings) if tunings else None
+            found = replace(found, search=left)
     if len(found.records) > MOST_RUNS_DRAWN:
         return found
     records, read = with_stored_predictions(found.records, store)
@@ -161,10 +162,7 @@ def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathere
 
 
 def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
-    """Return what a study asks for and its search found, and what is wrong with that; no records.
-
-    Without a plan that is its search alone.
-    """
+    """Return what a study asks for and its search found, and what is wrong there; no records."""
     search, unread = None, tuple[str, ...]()
     try:
         search = read_search(search_path(store.root, name)) if name else None
@@ -183,7 +181,8 @@ def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
         told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, name)}"
         remedy = "`sambench compare SUITE` searches anew" if plan.search else "remove that file"
         unread = (f"{told} are not what the suite asks for now; {remedy}",)
-    return replace(found, damaged=unread, planned=planned, search=kept, roles=roles)
+    own = kept if kept.tunings else None
+    return replace(found, damaged=unread, planned=planned, roles=roles, search=own)
 
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:

@@ -189,7 +189,7 @@ class Report:
         """Return accuracies by centre, what was searched, and the papers' tables and claims."""
         found, study = self.found, self.study
         sections = by_centre(study, found.predictions, self.data)
-        if found.search is not None and found.search.tunings:
+        if found.search is not None:
             where = str(search_path(Path("results"), found.name or ""))
             table = search_table(found.search, where)
             sections.append(Section(title="Hyperparameter search", tables=(table,)))

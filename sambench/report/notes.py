@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
@@ -107,7 +106,7 @@ def other_rates(group: Group) -> tuple[str, ...]:
     """Say which learning rates are not the usual one: nobody sees them in the labels."""
     there = ((run.config.optimizer.get("lr"), line) for line in group.lines for run in line.records)
     told = dict.fromkeys((float(str(rate)), line.title) for rate, line in there if rate is not None)
-    by_rate = by_key(told, itemgetter(0))
+    by_rate = by_key(told, lambda one: one[0])
     usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
     others = [(rate, [title for _, title in found]) for rate, found in usual_first[1:]]
     return notes("other_rates", others=others)

@@ -131,6 +131,24 @@ def test_methods_name_the_values_of_every_fold(in_folds: Study) -> None:
     assert "they used these" not in of_sam[0]  # two of the three folds are not at the default
 
 
+def test_a_tuned_line_says_from_which_values_it_was_tuned(make_record: RecordMaker) -> None:
+    """Not as if it had these: two that were given end at the same."""
+    pairs = []
+    for rho in (0.05, 0.1):
+        given = make_record({"name": "sam", "rho": rho})
+        pairs.append((given, make_record({"name": "sam", "rho": 0.2})))
+    (group,) = study_of(pairs).groups
+    assert sorted(line.label for line in group.lines) == [
+        "sam (as given, rho=0.05)",
+        "sam (as given, rho=0.1)",
+        "sam (tuned from rho=0.05)",
+        "sam (tuned from rho=0.1)",
+    ]
+    for line in group.lines:
+        assert line.is_called(line.label)
+        assert [other.label for other in group.lines if other.is_called(line.label)] == [line.label]
+
+
 def test_a_search_that_changed_nothing_changes_no_name(make_record: RecordMaker) -> None:
     runs = [make_record(name, seed=seed) for name in ("adam", "sam") for seed in range(6)]
     (group,) = study_of([(run, run) for run in runs]).groups

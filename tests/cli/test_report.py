@@ -327,7 +327,7 @@ def test_a_damaged_search_is_a_trouble_and_no_end(
     path.parent.mkdir()
     path.write_text(text)
     assert report("tiny", monkeypatch=monkeypatch) == 0
-    assert "`sambench compare` makes it anew" in capsys.readouterr().err
+    assert "`sambench compare SUITE` makes it anew" in capsys.readouterr().err
 
 
 def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
