@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openpyxl
 import pytest
 from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
@@ -296,8 +295,10 @@ def write_workbook(
     sheet: str = "prediction",
 ) -> None:
     """Write a workbook of one sheet."""
+    from openpyxl import Workbook  # here, so that tests on a GPU run where nothing reads workbooks
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    book = openpyxl.Workbook()
+    book = Workbook()
     page = book.active
     page.title = sheet
     for row in (header, *rows):

@@ -96,11 +96,13 @@ def test_a_checkpoint_of_a_gpu_resumes_on_the_cpu_and_back(tmp_path: Path) -> No
 
 
 def test_a_capture_that_fails_leaves_the_run_and_its_generator_alone(tmp_path: Path) -> None:
-    usual = training(tmp_path / "usual", device=GPU, **{**on_sgd("sam"), "capture": "never"})
-    broken = training(tmp_path / "broken", device=GPU, **on_sgd("sam"))
-    for run in (usual, broken):
+    runs = []
+    for capture in ("never", "always"):  # each seeds the generator anew
+        run = training(tmp_path / capture, device=GPU, **{**on_sgd("sam"), "capture": capture})
         run.model.append(Reading())  # type: ignore[operator]
         run.run()
+        runs.append(run)
+    usual, broken = runs
     assert "capture failed" in broken.engine.captured.reason
     compare(broken, usual)
     assert torch.rand(3, device=GPU).isfinite().all()
