@@ -53,11 +53,16 @@ class Rewindable:
 
 
 class Moment:
-    """A copy of the present state: all tensors, generators' states, the method's counters."""
+    """A copy of the present state: all tensors, generators' states, the method's counters.
+
+    It lies on the CPU: on a GPU it would count in the peak of memory that a record tells, and may
+    not fit beside the step.
+    """
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of
-        self.tensors = {name: tensor.detach().clone() for name, tensor in of.live().items()}
+        live = {name: tensor.detach() for name, tensor in of.live().items()}
+        self.tensors = {name: tensor.to("cpu", copy=True) for name, tensor in live.items()}
         self._random = RandomState({of.device})
         self._counters = dict(of.optimizer.method.counters)
 
