@@ -44,6 +44,7 @@ class Request:
     results: Path
     suite: str | None = None  # that the runs are made for
     plan: StudyPlan | None = None  # of their study, which is kept beside them
+    joins: bool = False  # whether its runs join those of the plan that is kept
     curvature: Measurement | None = None  # what is measured of each minimum; None: nothing
     device: str | None = None
     only: Sequence[str] = ()  # patterns of names, or ids; none for all
@@ -81,8 +82,10 @@ def launch(
         check_runs(screen, todo, request.data, named or (request.device,) if local else ())
     if request.plan is not None:
         try:
-            write_plan(request.results, request.plan)
-        except StoreError as error:  # nothing else need be written where all is done
+            write_plan(request.results, request.plan, joins=request.joins)
+        except StoreError as error:
+            if todo:
+                raise  # where all is done nothing else need be written
             screen.warn(f"what the study asks for is not kept: {error}")
     if not todo:
         return int(failures > 0)

@@ -85,7 +85,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
-    from sambench.store.study_plan import StudyPlan, read_plan
+    from sambench.store.study_plan import StudyPlan
     from sambench.store.tree import Store
 
     names = options.listed(place.devices or "")
@@ -101,15 +101,12 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             together.follow(config, place.data, place.results, device)
             return
         say_remarks(screen, [config])
-        plan = None
-        if run.name is not None:
-            plan = read_plan(place.results, run.name) or StudyPlan(suite=run.name, runs=[])
-            plan = plan.with_run(config)
         request = Request(
             data=place.data,
             results=place.results,
             suite=run.name,
-            plan=plan,
+            plan=StudyPlan(suite=run.name, runs=[config]) if run.name else None,
+            joins=True,
             device=device,
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),

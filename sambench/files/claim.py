@@ -1,8 +1,9 @@
 """The one rule for who may work where: of several processes only one, on any number of machines.
 
 A claim is a file that says who does a piece of work: a run (`claiming`, in the run's own folder), a
-dataset that is prepared or downloaded (`lock`, beside what is made). It is linked into place, which
-only one process can; its owner touches it every few seconds. `owner.py` tells if it works.
+dataset that is prepared or downloaded, a plan that is changed (`lock`, beside what is made). It is
+linked into place, which only one process can; its owner touches it every few seconds. `owner.py`
+tells whether an owner still works.
 
 Each claim has a token of its own. Whoever would replace the claim of a dead owner must first hold a
 second claim named after that token and then find the token still in place, so that of many one
@@ -15,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,9 @@ HEARTBEAT_SECONDS = 15.0
 
 ATTEMPTS = 20
 """Tries where the claim comes and goes under our hands."""
+
+PAUSE_SECONDS = 0.1
+"""Time between two tries for a lock that is held for a moment only."""
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
@@ -103,18 +108,25 @@ def claiming(path: Path, device: str = "") -> Iterator[Claim]:
 
 
 @contextmanager
-def lock(final: Path, doing: str) -> Iterator[None]:
+def lock(final: Path, doing: str, tries: int = 1) -> Iterator[None]:
     """Hold the right to make a file or folder while the block runs; a hidden claim lies beside it.
 
-    Its folder is created. If another process holds it, a DataError says what that is `doing`, e.g.
-    "preparing"; a ClaimError, that nobody can tell; a StoreError, that the disk refuses.
+    Its folder is created. If another process holds it at each of some tries, `PAUSE_SECONDS` apart,
+    a DataError says what that is `doing`, e.g. "preparing"; a ClaimError, that nobody can tell; a
+    StoreError, that the disk refuses.
     """
+    path = final.with_name(f".{final.name}.claim")
     with ExitStack() as held:
-        try:
-            with store_errors(final.parent):
-                held.enter_context(_held(final.with_name(f".{final.name}.claim")))
-        except Claimed as error:
-            raise DataError(f"another process is {doing} {final}; wait until it is done") from error
+        for left in reversed(range(tries)):
+            try:
+                with store_errors(final.parent):
+                    held.enter_context(_held(path))
+                break
+            except Claimed as error:
+                if not left:
+                    said = f"another process is {doing} {final}; wait until it is done"
+                    raise DataError(said) from error
+                time.sleep(PAUSE_SECONDS)
         yield
 
 

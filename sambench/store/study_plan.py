@@ -14,6 +14,7 @@ from sambench.config.search import Search
 from sambench.config.suite import ReportSettings, Suite
 from sambench.errors import StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
+from sambench.files.claim import lock
 from sambench.files.definition import Definition, decode, plain
 from sambench.store.search_record import read_search, search_path, still_asked
 
@@ -32,15 +33,19 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
         """Return the plan of a suite with these final runs."""
         return cls(suite=suite.name, report=suite.report, search=suite.search, runs=[*runs])
 
-    def with_run(self, config: RunConfig) -> StudyPlan:
-        """Return the plan with one run more, unless it has it."""
-        return self if config in self.runs else replace(self, runs=[*self.runs, config])
 
+def write_plan(results: Path, plan: StudyPlan, *, joins: bool = False) -> None:
+    """Keep the plan of a study in place of its last, or have its runs join those of the last.
 
-def write_plan(results: Path, plan: StudyPlan) -> None:
-    """Keep the plan of a study in place of its last; a StoreError if it cannot be written."""
-    content = {**plain(plan), "runs": [run.to_dict() for run in plan.runs]}
-    write_json(results / "studies" / f"{plan.suite}.json", content)
+    Other processes may do so at the same time. A StoreError if it cannot be written, or is to join
+    a damaged one.
+    """
+    path = results / "studies" / f"{plan.suite}.json"
+    with lock(path, "writing", tries=100):
+        if joins and (last := read_plan(results, plan.suite)):
+            more = [run for run in plan.runs if run not in last.runs]
+            plan = replace(last, runs=[*last.runs, *more])
+        write_json(path, {**plain(plan), "runs": [run.to_dict() for run in plan.runs]})
 
 
 def read_plan(results: Path, name: str) -> StudyPlan | None:

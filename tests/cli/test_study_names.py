@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
+from sambench.cli import launching
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.store.search_record import choose_trial, found_so_far, write_search
@@ -89,6 +90,25 @@ def test_a_comparison_of_options_has_a_name_too(folder: Path, call: Call) -> Non
     assert len(call("list", "runs", "mine", "--quiet").out.split()) == 2
     assert call("train", *options, "--opt", "adam", "--name", "mine").code == 0
     assert len(call("list", "runs", "mine", "--quiet").out.split()) == 3
+
+
+def test_two_processes_join_one_study_at_the_same_time(
+    folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch, make_record: RecordMaker
+) -> None:
+    """A run that another process adds while this one looks at its own is not lost."""
+    results, other = folder / "results", make_record("sam").config
+    say = launching._say_what_is_left_alone
+
+    def meanwhile(*given: Any) -> int:
+        write_plan(results, StudyPlan(suite="mine", runs=[other]), joins=True)
+        return say(*given)
+
+    monkeypatch.setattr(launching, "_say_what_is_left_alone", meanwhile)
+    small = ("--dataset", "phantom", "--size", 32, "--model", "small-cnn", "--epochs", 5)
+    assert call("train", *small, "--opt", "adam", "--name", "mine").code == 0
+    plan = read_plan(results, "mine")
+    assert plan is not None
+    assert {run.optimizer["name"] for run in plan.runs} == {"adam", "sam"}
 
 
 def test_a_later_comparison_of_the_name_replaces_the_plan(folder: Path, call: Call) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +321,25 @@ def test_a_lock_is_a_claim_beside_what_is_made(tmp_path: Path) -> None:
             pass
     assert str(caught.value) == f"another process is preparing {final}; wait until it is done"
     assert names(final.parent) == [".other.tmp"]
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, waited = ExitStack(), []
+    held.enter_context(lock(tmp_path / "plan", "writing"))
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        held.close()
+
+    monkeypatch.setattr(time, "sleep", pause)
+    with lock(tmp_path / "plan", "writing", tries=2):
+        assert len(waited) == 1
+        with pytest.raises(DataError), lock(tmp_path / "plan", "writing", tries=3):
+            pytest.fail("locked twice")
+    assert len(waited) == 3
+    assert names(tmp_path) == []
 
 
 @needs_proc
