@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +18,12 @@ from sambench.cli.checking import expanded
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
-from sambench.config.suite import ReportSettings, Suite, TableReference
+from sambench.config.suite import ReportSettings, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
-from sambench.errors import ConfigError, StoreError, UserError
+from sambench.errors import ConfigError, StoreError, UserError, some
 from sambench.report.document import Section
+from sambench.report.table import counted
 from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
 from sambench.store.search_record import (
@@ -99,13 +100,13 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
         with suppress(UserError):  # other images than are prepared now: the records tell
             suite = load_suite(Path(alone))
             asked = StudyPlan.of(suite, expanded(suite, data, store))
-            if plan in (None, asked):
-                return _of_file(Path(alone), suite, asked, store)
+            if plan is None or asked.asks_for(plan):
+                return _of_plan(asked, store, alone)
     there, damaged = store.records()
-    study = _study(plan, plan.suite if plan else "", store)
-    ids = {config.id for config in study.planned}
-    records, unsound = sound(r for r in there if r.id in ids or not is_trial(r))
-    named = [r for r in records if alone and (r.id in ids or r.suite == alone)]
+    if plan is not None:
+        return _of_plan(plan, store, "SUITE", (there, damaged))
+    records, unsound = sound(r for r in there if not is_trial(r))
+    named = [r for r in records if alone and r.suite == alone]
     if patterns and not named:
         wanted = {record.id for record in store.find(patterns, there)}
         records = [record for record in records if record.id in wanted]
@@ -114,24 +115,19 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
             + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
         )
-    if named and plan is None:
-        study = _study(None, alone, store)
-    further = (record.config for record in named if plan and record.id not in ids)
+    study = _study(None, alone if named else "", store)
     return replace(
         study,
         records=tuple(named or records),
         damaged=(*damaged, *unsound, *study.damaged),
         name=alone if named else None,
-        given=alone if named and plan is None else "SUITE",
-        planned=(*study.planned, *further),
+        given=alone if named else "SUITE",
     )
 
 
-def sound_records(
-    store: Store, names: Iterable[str] | None = None
-) -> tuple[list[RunRecord], tuple[str, ...]]:
-    """Return the records that can be counted, of all or these runs, and why others cannot."""
-    there, damaged = store.records(names)
+def sound_records(store: Store) -> tuple[list[RunRecord], tuple[str, ...]]:
+    """Return the records that can be counted, and why others cannot."""
+    there, damaged = store.records()
     records, unsound = sound(there)
     return records, (*damaged, *unsound)
 
@@ -139,25 +135,41 @@ def sound_records(
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
-    return _of_file(path, suite, StudyPlan.of(suite, expanded(suite, data, store)), store)
+    return _of_plan(StudyPlan.of(suite, expanded(suite, data, store)), store, str(path))
 
 
-def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathered:
-    study = _study(plan, suite.name, store)
-    records, damaged = sound_records(store, (config.name for config in study.planned))
+def _of_plan(
+    plan: StudyPlan,
+    store: Store,
+    given: str,
+    there: tuple[list[RunRecord], list[str]] | None = None,
+) -> Gathered:
+    """Return those runs of a plan that are `there`, with a message for each damaged one.
+
+    The plan is all that counts: runs that were made for the study before it was changed do not.
+    """
+    study = _study(plan, plan.suite, store)
+    found, damaged = there or store.records(config.name for config in study.planned)
+    ids = {config.id for config in study.planned}
+    records, unsound = sound(record for record in found if record.id in ids)
     if not records:
         raise ConfigError(
-            f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
+            f"no run of {plan.suite if there else given} is in {store.runs}; "
+            f"`sambench compare {given}` makes them"
             + "".join(f"; {message}" for message in damaged[:3])
         )
+    unread = study.damaged
+    others = (r for r in found if r.suite == plan.suite and r.id not in ids and not is_trial(r))
+    if before := [record.name for record in others]:
+        said = f"{counted(len(before), 'run')} made for {plan.suite} that its plan has no more"
+        remedy = "`sambench report` with their names reports them"
+        unread = (*unread, f"{said}: {some(before, 3)}; {remedy}")
     return replace(
         study,
         records=tuple(records),
-        damaged=(*damaged, *study.damaged),
-        name=suite.name,
-        given=str(path),
-        tables=suite.tables,
-        hessian=suite.hessian,
+        damaged=(*damaged, *unsound, *unread),
+        name=plan.suite,
+        given=given,
     )
 
 
@@ -170,7 +182,8 @@ def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
         unread = (str(error),)
     found = Gathered(records=(), damaged=unread, search=search)
     if plan is not None:
-        found = replace(found, asked=plan.report, planned=tuple(plan.runs))
+        asked = {"asked": plan.report, "tables": plan.tables or (), "hessian": plan.hessian}
+        found = replace(found, **asked, planned=tuple(plan.runs))
     if plan and plan.search and not (search or unread):
         said = f"the search of {name} is not begun; `sambench compare SUITE` begins it"
         return replace(found, damaged=(said,))

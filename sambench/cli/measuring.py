@@ -22,6 +22,7 @@ from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.study_plan import read_plan
 from sambench.store.tree import RECORD, Store
 
 Group = tuple[list[RunRecord], Measurement, LauncherSettings | None]
@@ -36,8 +37,16 @@ def find_runs(
     data: Path,
     store: Store,
 ) -> tuple[list[Group], list[str]]:
-    """Return the wanted runs and a message for each damaged one, which is shown too."""
+    """Return the runs that have the settings of `where`, each with what its suite measures.
+
+    A suite is given by its file or by the name of its study. A message for each damaged run is
+    shown, and returned too.
+    """
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
+
+    def over(asked: Measurement | None) -> Measurement:
+        return alone if asked is None else Measurement.parse({**asked.settings(), **given})
+
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
     groups: list[Group] = []
@@ -47,10 +56,11 @@ def find_runs(
         check_launcher(suite)
         records, broken = _suite_runs(screen, file, suite, store, data)
         damaged += broken
-        base = {} if suite.hessian is None else suite.hessian.settings()
-        groups.append((records, Measurement.parse({**base, **given}), suite.launcher))
-    if patterns:
-        groups.append((store.find(patterns), alone, None))
+        groups.append((records, over(suite.hessian), suite.launcher))
+    plans = {name: plan for name in patterns if (plan := read_plan(store.root, name))}
+    groups += [(store.find([name]), over(plan.hessian), None) for name, plan in plans.items()]
+    if rest := [name for name in patterns if name not in plans]:
+        groups.append((store.find(rest), alone, None))
     screen.warn(*damaged)
     pattern = where_pattern(where)
     kept = [

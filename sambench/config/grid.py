@@ -103,6 +103,10 @@ class Pattern:
                 )
         return cls(wanted={k: tuple(v) if isinstance(v, list) else (v,) for k, v in given.items()})
 
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return what `parse` takes."""
+        return {key: list(values) for key, values in self.wanted.items()}
+
     def matches(self, config: RunConfig) -> bool:
         """Whether a run fits."""
         return all(any(_fits(config, k, v) for v in values) for k, values in self.wanted.items())

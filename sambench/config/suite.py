@@ -19,7 +19,9 @@ SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
 
 
-class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TableReference(
+    Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """A published table or figure that some of a suite's runs are compared with."""
 
     paper: Annotated[str, "Id of the paper."]

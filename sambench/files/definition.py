@@ -156,7 +156,7 @@ def decode(of: type[T], data: bytes | str) -> T:
 
 def plain(structure: Struct) -> dict[str, Any]:
     """Return a structure as plain values for JSON, without the fields that it lacks."""
-    found: dict[str, Any] = msgspec.to_builtins(structure)
+    found: dict[str, Any] = msgspec.to_builtins(structure, enc_hook=lambda own: own.to_dict())
     return found
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from msgspec.structs import replace
 
+from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import Search
-from sambench.config.suite import ReportSettings, Suite
+from sambench.config.suite import ReportSettings, Suite, TableReference
 from sambench.errors import StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.claim import lock
@@ -25,13 +26,25 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
     schema_version: Annotated[Literal[1], "Of this file."] = 1
     suite: Annotated[str, "Name of the study."]
     report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
+    tables: Annotated[
+        tuple[TableReference, ...] | None,
+        "Published tables that it stands beside; null in plans that were written without them.",
+    ] = None
+    hessian: Annotated[Measurement | None, "What is measured of each minimum, if that is."] = None
     search: Annotated[Search | None, "How hyperparameters are chosen, if they are."] = None
     runs: Annotated[list[RunConfig], "Its final runs as given, in order."]
 
     @classmethod
     def of(cls, suite: Suite, runs: Iterable[RunConfig]) -> StudyPlan:
         """Return the plan of a suite with these final runs."""
-        return cls(suite=suite.name, report=suite.report, search=suite.search, runs=[*runs])
+        kept = {name: getattr(suite, name) for name in ("report", "tables", "hessian", "search")}
+        return cls(suite=suite.name, **kept, runs=[*runs])
+
+    def asks_for(self, other: StudyPlan) -> bool:
+        """Whether it asks for what another plan does, as far as the other tells."""
+        if other.tables is None:
+            other = replace(other, tables=self.tables, hessian=self.hessian)
+        return self == other
 
 
 def write_plan(results: Path, plan: StudyPlan, *, joins: bool = False) -> None:

@@ -268,11 +268,11 @@ class Store:
         return list(chosen.values())
 
     def of_study(self, name: str, records: Iterable[RunRecord]) -> list[RunRecord]:
-        """Return the records of a study: of its plan (`planned_ids`), or first made for it."""
+        """Return the records of a study: those of its plan, or without one, first made for it."""
         from sambench.store.study_plan import planned_ids  # with numpy
 
         planned = planned_ids(self.root, name)
-        return [record for record in records if record.suite == name or record.id in planned]
+        return [r for r in records if (r.id in planned if planned else r.suite == name)]
 
     def find_one(self, pattern: str) -> RunRecord:
         """Return the only record whose name or id matches; a StoreError if none or several do."""

@@ -10,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.cli import launching
+from sambench.cli.measuring import find_runs
+from sambench.cli.screen import Screen
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.store.search_record import choose_trial, found_so_far, write_search
@@ -75,6 +77,39 @@ def test_a_name_brings_how_its_study_is_reported(folder: Path, call: Call) -> No
     assert "difference to SAM" in first_lines(folder / "results" / "reports" / "beta" / "report.md")
 
 
+@pytest.mark.parametrize("name", ["beta", "demo"])
+def test_a_name_brings_the_tables_and_the_curvature_that_its_study_asks_for(
+    folder: Path, call: Call, name: str
+) -> None:
+    """Without its file; also where a suite of that name is shipped."""
+    path, results = folder / "beta.yaml", folder / "results"
+    text = path.read_text().replace("name: beta", f"name: {name}") + "hessian: {samples: 64}\n"
+    path.write_text(text + "tables: [{paper: hassan2024sharpness, table: 1, where: {seed: 1}}]\n")
+    for record in Store(results).records()[0]:
+        Store(results).save(record.with_sections(hessian=MEASURED))
+    assert call("compare", "beta.yaml").code == 0
+    path.unlink()
+    groups, _ = find_runs(Screen(), [name], {"tol": 0.1}, (), folder, Store(results))
+    assert [(len(runs), wanted.settings()["samples"]) for runs, wanted, _ in groups] == [(4, 64)]
+    assert groups[0][1].hessian.tol == 0.1
+    done = call("report", name, columns=300)
+    said = "4 runs measured with samples=16, the suite asks samples=64"
+    assert (done.code, said in done.out) == (0, True)
+    assert "Table 1 of" in (results / "reports" / name / "report.md").read_text()
+
+
+def test_the_plan_of_an_older_sambench_has_no_tables(folder: Path, call: Call) -> None:
+    """And is the shipped suite if it is in all else."""
+    suite = load_suite(Path("paper-bus"))
+    asked = StudyPlan.of(suite, suite.expand())
+    write_plan(folder / "results", replace(asked, tables=None, hessian=None))
+    plan = read_plan(folder / "results", "paper-bus")
+    assert plan is not None
+    assert asked.asks_for(plan)
+    assert not asked.asks_for(replace(plan, tables=()))
+    assert not asked.asks_for(replace(plan, runs=plan.runs[1:]))
+
+
 def test_a_study_of_ones_own_with_a_shipped_name(folder: Path, call: Call) -> None:
     text = (folder / "beta.yaml").read_text().replace("name: beta", "name: demo")
     (folder / "own.yaml").write_text(text)
@@ -117,7 +152,17 @@ def test_a_later_comparison_of_the_name_replaces_the_plan(folder: Path, call: Ca
     path.write_text(path.read_text().replace("seeds: 2", "seeds: [1]"))
     call("compare", "gamma.yaml")
     names = call("list", "runs", "gamma", "--quiet").out.split()
-    assert len([name for name in names if "-s0-" in name]) == 1  # what was made for gamma itself
+    assert len(names) == 3
+    assert not any("-s0-" in name for name in names)
+    done = call("report", "gamma", columns=300)
+    (gcsam,) = (folder / "results" / "runs").glob("*gcsam-s0*")
+    said = f"1 run made for gamma that its plan has no more: {gcsam.name}; `sambench report`"
+    assert (done.code, done.err.count(said)) == (0, 1)
+    report = folder / "results" / "reports" / "gamma" / "report.md"
+    text, by_name = report.read_text(), first_lines(report)
+    assert text.count(gcsam.name) == text.count(said) == 1
+    call("report", "gamma.yaml")
+    assert first_lines(report) == by_name
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2}'])
