@@ -83,21 +83,28 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
         _make_data(screen, data, name, side)
         prepared = open_prepared(data, name, side)
         check_pixels(prepared)
-        mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
-        for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
-            folds = {config.fold for config in mine if config.split == split}
-            known = sorted(folds, key=lambda fold: (fold is None, fold))
-            for warning in leak_warning(prepared, split, known, seed=seed):
-                screen.warn(f"{name}: {warning}")
-        for said in dict.fromkeys(_batches_of_all(prepared, mine)):
-            screen.warn(f"{name}: {said}")
+        _check_splits(screen, prepared, configs)
+
+
+def _check_splits(screen: Screen, prepared: Prepared, configs: Sequence[RunConfig]) -> None:
+    """Refuse runs whose split or fold cannot be made of their data, and warn as `check_data`."""
+    name, side = prepared.name, prepared.image_size
+    mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
+    for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
+        folds = {config.fold for config in mine if config.split == split}
+        known = sorted(folds, key=lambda fold: (fold is None, fold))
+        for warning in leak_warning(prepared, split, known, seed=seed):
+            screen.warn(f"{name}: {warning}")
+    for said in dict.fromkeys(_batches_of_all(prepared, mine)):
+        screen.warn(f"{name}: {said}")
 
 
 def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
     """Yield a line for each batch size that is more than the training images."""
     of_batches = attrgetter("batch_size", "split", "fold", "split_seed", "validation")
     for size, split, fold, seed, validation in dict.fromkeys(map(of_batches, configs)):
-        if 2 * size > len(prepared):  # or the training part need not be looked at
+        few = validation * len({*prepared.groups}) < 10
+        if few or 2 * size > len(prepared):  # or no part can be empty or less than a batch
             parts = make_split(prepared, split, fold=fold, seed=seed, validation=validation)
             if size > (number := len(parts.train)):
                 yield (
@@ -106,12 +113,20 @@ def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterato
                 )
 
 
-def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
-    """Say of which datasets only other sizes are prepared than the runs need."""
+def foresee(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
+    """Say what runs would be refused for or warned of, as far as their data are prepared."""
     for name, side in _images(configs):
-        sizes = prepared_datasets(data).get(name, ())
-        if sizes and side not in sizes:
-            screen.warn(f"{name} is needed at {side} pixels but prepared {only_at(sizes)}")
+        try:
+            if side in (sizes := prepared_datasets(data).get(name, ())):
+                _check_splits(screen, open_prepared(data, name, side), configs)
+            elif sizes:
+                screen.warn(f"{name} is needed at {side} pixels but prepared {only_at(sizes)}")
+        except UserError as error:
+            screen.warn(f"{name}: {error}")
+    try:
+        check_weights(configs, data)
+    except UserError as error:
+        screen.warn(str(error))
 
 
 def _images(configs: Sequence[RunConfig]) -> list[tuple[str, int]]:

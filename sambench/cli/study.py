@@ -17,10 +17,9 @@ from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast
 from sambench.cli.checking import (
     check_datasets,
     check_models,
-    check_weights,
     expanded,
+    foresee,
     say_remarks,
-    warn_of_sizes,
 )
 from sambench.cli.launching import Request, launch, run_answer, show_table
 from sambench.cli.measuring import measured_otherwise
@@ -29,7 +28,7 @@ from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
-from sambench.errors import INTERRUPTED, ConfigError, ModelError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
 from sambench.report.consequences import settling
@@ -86,11 +85,7 @@ class Study:
         left = forecast(standings, timed, runs_per_job or 1)
         self._show_plan(standings, coming, left, runs_per_job)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
-        warn_of_sizes(self.screen, undone, request.data)
-        try:
-            check_weights(undone, request.data)
-        except ModelError as error:
-            self.screen.warn(str(error))
+        foresee(self.screen, undone, request.data)
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         return {

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,15 @@ from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
 from sambench.data.source import PARTS, source_of
-from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
+from sambench.errors import (
+    ConfigError,
+    DataError,
+    SambenchWarning,
+    StoreError,
+    did_you_mean,
+    shown,
+    some,
+)
 from sambench.files.atomic import csv_text, write_bytes
 from sambench.files.checksums import sha256_of
 
@@ -112,9 +121,11 @@ def leak_warning(
 ) -> Iterator[str]:
     """Yield a line if a split trains on images that the source sets apart, and one if it leaks.
 
-    Each names the split that does not, where there is one; see `make_split`.
+    Each names the split that does not, where there is one; see `make_split`. Another says of which
+    classes a part has no image.
     """
     made = over_folds(prepared, name, folds, seed=seed)
+    yield from _lacking(prepared, name, made)
     yield from _mixed(prepared, name, made)
     tear = find_tear(prepared, name, made)
     if tear.leaked:
@@ -124,6 +135,20 @@ def leak_warning(
             f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
             f"good; {_remedy(prepared, seed)}"
         )
+
+
+def _lacking(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
+    """Yield a line if some training, and one if some test parts lack a class."""
+    for part in ("training", "test"):
+        kept = [one.test if part == "test" else one.train for one in made]
+        there = [np.isin(np.arange(len(prepared.classes)), prepared.labels[own]) for own in kept]
+        lacking = np.flatnonzero(~np.all(there, axis=0))
+        if len(lacking):
+            number = f"{sum(not own.all() for own in there)} of the {len(made)}"
+            parts = f"{number} {part} parts" if len(made) > 1 else f"the {part} part"
+            classes = some([prepared.classes[place] for place in lacking])
+            remedy = "prepare more images of it, or choose another split"
+            yield f"split {name}: no image of {classes} is in {parts}; {remedy}"
 
 
 def trained_though_apart(prepared: Prepared, train: Indices) -> int:
@@ -270,9 +295,14 @@ def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Ma
     kind = name.partition("-")[0]
     if kind == "patient":
         _complete(prepared, "patient")
+    return np.equal(_dealt(prepared, kind, len(known), seed), int(fold or 0))
+
+
+@lru_cache(maxsize=1)
+def _dealt(prepared: Prepared, kind: str, number: int, seed: int) -> Indices:
+    """Return the fold of each image, (N,): dealt once for all folds, which may take seconds."""
     groups = prepared.ids if kind == "kfold" else prepared.groups
-    shares = [1 / len(known)] * len(known)
-    return np.equal(deal(prepared.labels, groups, shares, seed), int(fold or 0))
+    return deal(prepared.labels, groups, [1 / number] * number, seed)
 
 
 def _stratified(ids: Sequence[str], labels: Indices, seed: int, fraction: float) -> Mask:

@@ -11,11 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from sambench.cli import app
+from sambench.cli.launching import check_runs
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Option, sources
 from sambench.errors import SambenchWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sambench.cli.launching import Request
+    from sambench.cli.screen import Screen
+    from sambench.config.run_config import RunConfig
     from tests.cli.conftest import Call
 
 RUN = ["--model", "small-cnn", "--opt", "adam", "--epochs", "1", "--device", "cpu"]
@@ -94,6 +100,36 @@ def test_what_does_nothing_or_little_is_said_before_a_run(
     assert (usual.code, done.code) == (0, 0)
     assert sum(line.startswith(said) for line in done.err.splitlines()) == 1
     assert said not in usual.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--split", "authors"), 2, "the data have no complete 'part' column, which this split "),
+        (("--split", "centre:X"), 2, "no image has centre 'X'; there are: GDPH, SYSUCC"),
+        (("--split", "grouped-30"), 2, "split grouped-30 leaves no image for the test part; "),
+        (("--set", "validation=0.001"), 2, "split holdout leaves no image for the validation part"),
+        (("--split", "kfold-12"), 0, "split kfold-12: no image of benign is in 3 of the 12 test "),
+    ],
+)
+def test_a_plan_says_what_its_runs_are_refused_for_or_warned_of(
+    call: Call, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, said: str
+) -> None:
+    monkeypatch.setattr("sambench.cli.study.launch", check_alone)
+    command = ("compare", "--dataset", "phantom", "--size", "32", *RUN, *words)
+    unprepared = call(*command, "--plan", columns=200)
+    assert (unprepared.code, unprepared.err) == (0, "")
+    assert call("prepare", "phantom", "--size", "32", "--quiet").code == 0
+    plan, done = call(*command, "--plan", columns=200), call(*command, columns=200)
+    assert (plan.code, plan.err.count(said)) == (0, 1)
+    assert plan.err.count("phantom: ") == 1
+    assert (done.code, done.err.count(said)) == (code, 1)
+
+
+def check_alone(screen: Screen, configs: Sequence[RunConfig], request: Request, *_: object) -> int:
+    """Refuse runs as `launch` does, and do none."""
+    check_runs(screen, configs, request.data, ())
+    return 0
 
 
 def test_a_comparison_says_which_optimizer_does_not_take_a_setting(call: Call) -> None:

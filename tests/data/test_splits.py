@@ -21,7 +21,7 @@ GOLDEN_TEST_PART = "c6414a5c5d254a9933f97ea1a1e0e560696f690def8bb358bfc6e08710c3
 """sha256 over the ids of the release's test part for seed 0: the images that all tables are on."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Population:
     """What splits ask of prepared data."""
 
