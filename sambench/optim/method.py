@@ -32,7 +32,7 @@ class Optimizer(Protocol):
 
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]  # of groups that name none
-    total_steps: int | None  # of the whole run, where its loop has told them
+    total_steps: float | None  # of the whole run, where its loop has told them
 
     def momentum(self) -> Vector | None:
         """The base optimizer's running mean of gradients; None before its first step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.amp import GradScaler
 
 from sambench.errors import ConfigError
 
-FORWARD_SHARE = 1 / 3  # cost of a forward pass alone, in forward and backward passes
+FORWARD_SHARE = Fraction(1, 3)  # cost of a forward pass alone, in forward and backward passes
 
 
 class SampleClosure:
@@ -25,7 +26,8 @@ class SampleClosure:
     The losses are of the samples chosen by index or slice, shape (n,), or a ConfigError says so; a
     `scaler`, of a float16 run, scales their mean before it goes backward. `shares` are those of the
     samples' classes in the training data, shape (n,). `evaluations` counts the passes so far: one
-    over a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`.
+    over a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`. It is exact, so
+    that the passes of many steps add up to a budget where they should.
     """
 
     def __init__(
@@ -36,13 +38,13 @@ class SampleClosure:
     ) -> None:
         self._losses, self._scaler, self._shares = losses, scaler, shares
         self._clean: Tensor | None = None
-        self.evaluations = 0.0
+        self.evaluations = Fraction(0)
 
     def __call__(self) -> Tensor:
         """Run all samples, as a step begins; `hardest` compares with their losses."""
         losses = self._each(slice(None))
         self._clean = losses.detach()
-        return self._backward(losses, 1.0)
+        return self._backward(losses)
 
     def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
         """Run the share of samples whose loss has risen most; return the mean loss of all.
@@ -55,7 +57,9 @@ class SampleClosure:
         self.evaluations += FORWARD_SHARE
         number = math.ceil(share * len(now))
         again()
-        self._backward(self._each((now - self._clean).topk(number).indices), number / len(now))
+        self._backward(
+            self._each((now - self._clean).topk(number).indices), Fraction(number, len(now))
+        )
         return now.mean()
 
     def weighted(self, weigh: Callable[[Tensor], Tensor]) -> Tensor:
@@ -63,7 +67,7 @@ class SampleClosure:
         losses = self._each(slice(None))
         if self._shares is None:
             raise ConfigError("a method that weighs classes needs the `shares` of a SampleClosure")
-        self._backward(losses * weigh(self._shares), 1.0)
+        self._backward(losses * weigh(self._shares))
         return losses.mean()
 
     def _each(self, chosen: Tensor | slice) -> Tensor:
@@ -75,7 +79,7 @@ class SampleClosure:
             )
         return losses
 
-    def _backward(self, losses: Tensor, share: float) -> Tensor:
+    def _backward(self, losses: Tensor, share: Fraction | int = 1) -> Tensor:
         loss = losses.mean()
         scaled: Tensor = loss if self._scaler is None else self._scaler.scale(loss)
         scaled.backward()

@@ -63,7 +63,7 @@ class SharpnessAware(AroundBase):
     observed: Tensor | None = None  # the numbers of `observation`, on the device
     skipped = 0
     """Steps that `skip_nonfinite`, or a scaler, has left out so far."""
-    total_steps: int | None = None
+    total_steps: float | None = None
     """Of the whole run, where its loop has told them."""
 
     def __init__(

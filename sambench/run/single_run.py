@@ -268,7 +268,7 @@ class _Run:
             "evaluation_seconds": clock.evaluation_seconds,
             "overhead_seconds": clock.overhead_seconds,
             "steps": state.steps,
-            "gradient_evaluations": state.gradient_evaluations,
+            "gradient_evaluations": float(state.gradient_evaluations),
             "images_per_second": state.images / seconds if seconds else None,
             "peak_memory_bytes": environment.memory_peak(self.device),
             "energy_joules": None,

@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ class CapturedStep:
     rates: Rates  # the learning rates on the device
     graph: Graph  # to record it
     like: InitVar[Batch]  # a batch of the shape
-    passes: float = 0.0  # of one step
+    passes: Fraction = Fraction(0)  # of one step
 
     def __post_init__(self, like: Batch) -> None:
         inputs = torch.empty_like(like.inputs, memory_format=self.step.layout)
@@ -132,7 +133,7 @@ class CapturedStep:
             said = " ".join(str(error).split())[:150] or type(error).__name__
             raise Refused(f"capture failed: {said}") from error
 
-    def replay(self, batch: Batch) -> float:
+    def replay(self, batch: Batch) -> Fraction:
         """Take a step; return its passes."""
         self._load(batch)
         self.rates.write()

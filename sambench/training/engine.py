@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ class Engine:
 
     def __call__(
         self, batch: Batch, remaining: int, paused: Callable[[], AbstractContextManager[None]]
-    ) -> float:
+    ) -> Fraction:
         """Take a step; return its passes.
 
         So many steps of its shape are `remaining`, this one included; `paused` stops the clock of

@@ -158,8 +158,12 @@ class Training:
 
     def _step(self, batch: Batch, *, last: bool) -> None:
         """Take a step; what the last of an epoch does to its gradient is observed."""
-        state, optimizer = self.state, self.optimizer
+        state, optimizer, stop = self.state, self.optimizer, self.config.stop
         optimizer.observing = last
+        if stop.rule == "gradient-evaluations" and state.steps:  # where it ends at its pace so far
+            pace = state.gradient_evaluations / state.steps
+            most = self._steps_per_epoch * self.config.epochs
+            optimizer.total_steps = min(most, (stop.value or 0) / float(pace))
         epochs = self.config.epochs - state.epoch
         remaining = epochs if last else epochs * (self._steps_per_epoch - 1) - state.step
         look = last and state.rounding is None and rounds(self.config.precision, self.train.device)
@@ -201,7 +205,7 @@ class Training:
             validation_loss=held["loss"] or 0.0 if held else None,
             validation_accuracy=held["accuracy"] if held else None,
             lr=state.rate,
-            gradient_evaluations=state.gradient_evaluations,
+            gradient_evaluations=float(state.gradient_evaluations),
             train_seconds=self.clock.train_seconds,
             sharpness=state.observed,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ class TrainingState:
     observed: dict[str, float] | None = None  # the perturbation in the step last observed
     rounding: dict[str, float | str] | None = None  # what it left of the first one, if it rounds
     compiled: bool = False  # whether the network runs compiled; a resumed run keeps that
-    gradient_evaluations: float = 0.0  # forward and backward passes done
+    gradient_evaluations: Fraction = Fraction(0)  # forward and backward passes done, exactly
     history: list[Epoch] = field(default_factory=list)
     best: tuple[float, float] | None = None  # accuracy and -loss on validation, best so far
     best_epoch: int = 0  # that epoch
@@ -52,12 +53,15 @@ class TrainingState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values for a checkpoint."""
-        return {**vars(self), "history": [asdict(epoch) for epoch in self.history]}
+        history = [asdict(epoch) for epoch in self.history]
+        passes = str(self.gradient_evaluations)
+        return {**vars(self), "history": history, "gradient_evaluations": passes}
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any], device: torch.device) -> TrainingState:
         """Restore what `to_dict` returned, tensors on the device."""
         state = cls(**{**saved, "history": [Epoch(**epoch) for epoch in saved["history"]]})
+        state.gradient_evaluations = Fraction(state.gradient_evaluations)
         state.loss_sum, state.hits = state.loss_sum.to(device), state.hits.to(device)
         state.average = state.average and [tensor.to(device) for tensor in state.average]
         return state

@@ -7,6 +7,7 @@ recorded as a whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Step:
     rounding: RoundingWatch | None = None  # looks at the perturbation, in an observed step
     shares: Tensor | None = None  # (K,) of the training images, for methods that ask for them
 
-    def __call__(self, batch: Batch) -> float:
+    def __call__(self, batch: Batch) -> Fraction:
         """Take a step; return how many forward and backward passes it took."""
         state, watch = self.state, self.rounding
 

@@ -212,6 +212,29 @@ def test_a_budget_of_gradient_evaluations_ends_within_an_epoch(tmp_path: Path) -
     assert run.state.history[0].train_accuracy == right / 16
 
 
+def test_parts_of_passes_add_up_to_a_budget(tmp_path: Path) -> None:
+    """42 steps of 1 + 1/3 + 4/7 passes are 80, and sum to 79.99999999999994 in floats."""
+    given: dict[str, Any] = {"optimizer": "esam", "batch_size": 7, "epochs": 100}
+    run = training(tmp_path, stop_after=30, stop="gradient-evaluations=80", **given)
+    with pytest.raises(Interrupted):
+        run.run()
+    run = training(tmp_path, stop="gradient-evaluations=80", **given)
+    assert run.resumed
+    assert run.run() == "gradient-evaluations"
+    assert (run.state.steps, run.state.gradient_evaluations) == (42, 80)
+
+
+def test_a_budget_of_passes_is_the_whole_of_a_run(tmp_path: Path) -> None:
+    """What AE-SAM lays out over its run ends with the budget, whatever a step takes."""
+    given: dict[str, Any] = {"optimizer": "aesam", "epochs": 100}
+    for budget in (40, 900):
+        run = training(tmp_path / str(budget), stop=f"gradient-evaluations={budget}", **given)
+        run.run()
+        expected = 500 if budget == 900 else run.state.steps
+        assert run.optimizer.total_steps == pytest.approx(expected, rel=0.05)
+        assert expected <= 500
+
+
 def test_the_cap_on_epochs_is_said_when_the_target_is_missed(tmp_path: Path) -> None:
     assert training(tmp_path, stop="gradient-evaluations=1000", epochs=2).run() == "epochs"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ SECONDS = 90.0
 
 def standing(epochs: int = 3, validation_losses: Sequence[float] = ()) -> TrainingState:
     state = TrainingState.fresh(1, torch.device("cpu"))
-    state.epoch, state.gradient_evaluations = epochs, 100
+    state.epoch, state.gradient_evaluations = epochs, Fraction(100)
     state.history = [epoch(loss) for loss in validation_losses]
     return state
 
