@@ -63,6 +63,13 @@ def leaked(record: RunRecord) -> int:
     return int((record.data or {}).get("leaked", 0))
 
 
+def skipped(record: RunRecord) -> str:
+    """Say how many steps were left out as not finite; nothing where none was, as far as known."""
+    cost = record.cost or {}
+    number = cost.get("skipped_steps", 0)
+    return f"{number} of {cost['steps']} steps" if number else ""
+
+
 def set_apart(record: RunRecord) -> int:
     """Return how many images that the source sets apart for testing were trained on, if known."""
     return int((record.data or {}).get("set_apart", 0))
@@ -88,6 +95,7 @@ def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
         "collapsed": _named(filter(collapsed, done)),
         "target not met": _named(missed),
         "not converged": _unconverged(done),
+        "skipped": _named(filter(skipped, done), skipped),
         "leaked": _named(
             filter(leaked, done),
             lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",

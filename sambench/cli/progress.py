@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from sambench.analysis.time_estimates import duration
+from sambench.analysis.troubles import skipped
 from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.data.source import PARTS
@@ -263,6 +264,8 @@ def _ending(record: RunRecord) -> str:
         f"{record.cost['train_seconds']:.1f} s, "
         f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"
     )
+    if left_out := skipped(record):
+        text += f", {left_out} left out as not finite"
     if record.hessian:
         text += f", top eigenvalue {record.hessian['top']['value']:.3g}"
         text += f", trace {record.hessian['trace']['value']:.3g}"

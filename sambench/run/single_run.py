@@ -267,7 +267,7 @@ class _Run:
             "train_seconds": (seconds := clock.train_seconds),
             "evaluation_seconds": clock.evaluation_seconds,
             "overhead_seconds": clock.overhead_seconds,
-            "steps": state.steps,
+            **{"steps": state.steps, "skipped_steps": state.skipped},
             "gradient_evaluations": float(state.gradient_evaluations),
             "images_per_second": state.images / seconds if seconds else None,
             "peak_memory_bytes": environment.memory_peak(self.device),

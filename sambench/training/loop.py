@@ -117,9 +117,9 @@ class Training:
 
     def _epoch(self) -> Sequence[Tensor]:
         """Train an epoch, or its rest; return its batches of indices."""
-        config, state, optimizer = self.config, self.state, self.optimizer
+        config, state = self.config, self.state
         batches = self._batches(state.epoch)
-        done, skipped = state.step, optimizer.skipped
+        done, skipped = state.step, state.skipped
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
@@ -142,7 +142,7 @@ class Training:
                 if self.replicas.first(self._snapshots.due):
                     self._save()
         taken = state.step - done
-        if taken and optimizer.skipped - skipped == taken:
+        if taken and state.skipped - skipped == taken:
             where = f"epoch {state.epoch + 1}"
             raise Diverged(f"none of the {taken} steps of {where} was finite: all were left out")
         return batches
@@ -169,7 +169,9 @@ class Training:
         look = last and state.rounding is None and rounds(self.config.precision, self.train.device)
         watch = RoundingWatch(optimizer, self.config.precision) if look else None
         self._take.rounding = watch
+        before = optimizer.skipped
         state.gradient_evaluations += self.engine(batch, remaining, self.clock.paused)
+        state.skipped += optimizer.skipped - before
         if watch is not None:
             state.rounding = watch.rounding
         if last and (observed := optimizer.observation):

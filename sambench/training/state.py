@@ -30,6 +30,7 @@ class TrainingState:
     epoch: int = 0  # epochs done; `history` has an entry for each
     step: int = 0  # steps done in the current epoch
     steps: int = 0  # in all
+    skipped: int = 0  # of these, steps left out as not finite
     images: int = 0  # images trained on in all
     seen: int = 0  # in the current epoch
     rate: float = 0.0  # learning rate of the last step

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.troubles import Trouble, sound, troubles
+from sambench.cli.progress import _ending
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
 
@@ -62,6 +63,17 @@ def test_collapse_and_a_missed_target(make_record: RecordMaker) -> None:
     ]
     flat, missed = found(runs)
     assert ([*flat.runs], [*missed.runs]) == ([runs[0].name], [runs[1].name])
+
+
+def test_steps_that_were_left_out(make_record: RecordMaker) -> None:
+    run = make_record(seed=1)
+    run = run.with_sections(cost={**(run.cost or {}), "skipped_steps": 3})
+    trouble = only([make_record(), run])  # an older record does not tell
+    assert trouble.runs == {run.name: "3 of 20 steps"}
+    none = run.with_sections(cost={**(run.cost or {}), "skipped_steps": 0})
+    assert found([make_record(), none]) == ()
+    assert _ending(none).endswith(", 100 gradient evaluations")
+    assert ", 3 of 20 steps left out as not finite" in _ending(run)
 
 
 def test_curvature_that_did_not_converge_says_which(make_record: RecordMaker) -> None:

@@ -272,6 +272,23 @@ def test_an_epoch_without_a_finite_step_ends_the_run(tmp_path: Path) -> None:
         run.run()
 
 
+def test_steps_that_were_left_out_are_counted_across_a_resumption(tmp_path: Path) -> None:
+    cautious = {"name": "adam", "skip_nonfinite": True}
+
+    def poisoned(*steps: int, stop_after: int | None = None) -> Training:
+        run = training(tmp_path, stop_after, optimizer=cautious)
+        number = iter(range(100))
+        weight = next(run.model.parameters())
+        weight.register_hook(lambda g: g * float("inf") if next(number) in steps else g)
+        return run
+
+    with pytest.raises(Interrupted):
+        poisoned(2, 4, stop_after=7).run()  # the first pass of all is the warm-up
+    resumed = poisoned(1)
+    resumed.run()
+    assert (resumed.state.skipped, resumed.state.steps) == (3, 15)
+
+
 def accuracy(run: Training) -> float:
     run.model.eval()
     with torch.no_grad():

@@ -188,7 +188,12 @@ class Cost(Section, frozen=True, kw_only=True):
     ]
     evaluation_seconds: Annotated[Amount, "Evaluation during and after training.", unit("seconds")]
     overhead_seconds: Annotated[Amount, "Duration of loading, warm-up and saving.", unit("seconds")]
-    steps: Annotated[Count, "Number of updates of the weights."]
+    steps: Annotated[Count, "Number of training steps."]
+    skipped_steps: Annotated[
+        Count | UnsetType,
+        "Steps among these that `skip_nonfinite` left out, as a gradient was not finite; not in "
+        "older records.",
+    ] = UNSET
     gradient_evaluations: Annotated[
         Count | Amount,
         "Number of forward and backward passes over one mini-batch; a forward pass alone "
