@@ -95,8 +95,20 @@ def _check_splits(screen: Screen, prepared: Prepared, configs: Sequence[RunConfi
         known = sorted(folds, key=lambda fold: (fold is None, fold))
         for warning in leak_warning(prepared, split, known, seed=seed):
             screen.warn(f"{name}: {warning}")
-    for said in dict.fromkeys(_batches_of_all(prepared, mine)):
+    for said in dict.fromkeys((*_batches_of_all(prepared, mine), *_wrong_labels(prepared, mine))):
         screen.warn(f"{name}: {said}")
+
+
+def _wrong_labels(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
+    """Yield a line for each share of wrong labels that leaves nothing right to be learned."""
+    number = len(prepared.classes)
+    for noise in sorted({config.label_noise for config in configs}):
+        if noise >= 1 - 1 / number:
+            yield (
+                f"label_noise={noise:g} leaves the right label no more frequent than a wrong one, so "
+                f"a network learns nothing, or what is wrong; with {number} classes set it below "
+                f"{number - 1}/{number}"
+            )
 
 
 def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:

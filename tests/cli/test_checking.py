@@ -89,13 +89,18 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
     [
         (("--batch-size", "20"), "phantom: batch_size=20 is more than the 19 training images, so "),
         (("--set", "precision=tf32"), "note: precision=tf32 is of CUDA devices; on cpu it is fp32"),
+        (
+            ("--set", "label_noise=0.5"),
+            "phantom: label_noise=0.5 leaves the right label no ",
+        ),
         (("--opt", "sgd"), "note: lr=0.0001 is a rate for Adam, as the default of 0.0001 is: sgd "),
     ],
 )
 def test_what_does_nothing_or_little_is_said_before_a_run(
     call: Call, words: tuple[str, ...], said: str
 ) -> None:
-    usual = call("train", "--dataset", "phantom", "--size", "32", *RUN, "--batch-size", "19")
+    quiet = ("--batch-size", "19", "--set", "label_noise=0.49")
+    usual = call("train", "--dataset", "phantom", "--size", "32", *RUN, *quiet)
     done = call("train", "--dataset", "phantom", "--size", "32", *RUN, *words)
     assert (usual.code, done.code) == (0, 0)
     assert sum(line.startswith(said) for line in done.err.splitlines()) == 1
