@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from sambench.data.folders import natural, part_of, same_name
 from sambench.data.source import Fact, Sample
-from sambench.errors import DataError, Problems, did_you_mean, some
+from sambench.errors import DataError, Problems, SambenchWarning, did_you_mean, some
 from sambench.files.checksums import sha256_of
 
 Grid = list[Sequence[object]]
@@ -86,9 +87,20 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
+    lines = [[_text(cell) for cell in line] for line in grid[1:]]
+    numbers = tuple(map(str, range(len(lines))))  # as pandas writes its index
+    nameless = [
+        str(place)
+        for place, (name, *own) in enumerate(zip_longest(header, *lines), 1)
+        if not name and any(own) and (place > 1 or tuple(own) != numbers)
+    ]
+    if nameless:
+        said = f"values in {place} without a name in the first row are left out: column"
+        remedy = "name the columns to use them"
+        warnings.warn(f"{said} {some(nameless)}; {remedy}", SambenchWarning, stacklevel=2)
     rows = {}
-    for number, line in enumerate(grid[1:], start=2):
-        told = zip_longest(header, map(_text, line[: len(header)]))
+    for number, line in enumerate(lines, start=2):
+        told = zip_longest(header, line[: len(header)])
         rows[number] = {str(column): text for column, text in told if column}
     return Table(
         path=path,

@@ -4,12 +4,13 @@ from datetime import date
 from pathlib import Path
 from unicodedata import normalize
 
+import openpyxl
 import pytest
 
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.class_folders import refuse_misspelled
-from sambench.errors import ConfigError, DataError
+from sambench.errors import ConfigError, DataError, SambenchWarning
 
 FILES = ("a/1.png", "a/2.png", "b/3.png", "4.jpg")
 TABLE = (
@@ -573,6 +574,25 @@ def test_a_comma_behind_the_last_name_makes_no_column(listed, scan, refused):
     assert "with more cells than the first row has columns: 2, 3;" in refused("folder", None, table)
     table = listed(",file,label\n0,a/1.png,p\n1,a/2.png,q\n")  # the index that pandas writes
     assert len(scan("folder", None, table).samples) == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_values_in_a_column_without_a_name_are_said(plant, scan, kind):
+    root = plant("a/1.png", "a/2.png")
+    rows = [["file", None, "label"], ["a/1.png", "P0", "p"], ["a/2.png", None, "q"]]
+    table = root / f"t.{kind}"
+    if kind == "csv":
+        table.write_text("\n".join(",".join(cell or "" for cell in row) for row in rows))
+    else:
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.active["E3"] = 7  # beside the table
+        book.save(table)
+    columns = "2" if kind == "csv" else "2, 5"
+    with pytest.warns(SambenchWarning, match=rf"are left out: column {columns}; name the columns"):
+        found = scan("folder", None, table)
+    assert [sample.facts for sample in found.samples] == [{}, {}]
 
 
 @pytest.mark.parametrize(
