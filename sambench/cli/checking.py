@@ -105,9 +105,9 @@ def _wrong_labels(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[
     for noise in sorted({config.label_noise for config in configs}):
         if noise >= 1 - 1 / number:
             yield (
-                f"label_noise={noise:g} leaves the right label no more frequent than a wrong one, so "
-                f"a network learns nothing, or what is wrong; with {number} classes set it below "
-                f"{number - 1}/{number}"
+                f"label_noise={noise:g} leaves the right label no more frequent than a wrong one, "
+                "so a network learns nothing, or what is wrong; with "
+                f"{number} classes set it below {number - 1}/{number}"
             )
 
 

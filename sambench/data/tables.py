@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from itertools import zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
+from shlex import quote
 
 from sambench.data.folders import natural, part_of, same_name
 from sambench.data.source import Fact, Sample
@@ -21,6 +22,9 @@ Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 
 GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")  # the categories of BI-RADS
+
+MOST_LOOKED_AT = 100_000
+"""Files among which one is looked for that is not where it was said to be."""
 
 BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write into cells without a value, in lower case."""
@@ -73,10 +77,11 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror}; check the path (an & in it needs quotes in a "
-            "shell) and its permissions"
-        ) from error
+        found = _nearby(path) if isinstance(error, FileNotFoundError) else []
+        remedy = "check the path (an & in it needs quotes in a shell) and its permissions"
+        if found:
+            remedy = " or ".join(f"`--xlsx {quote(str(file))}`" for file in found[:3]) + " is there"
+        raise DataError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         place, grid = str(path), _csv_grid(path, data)
     else:
@@ -109,6 +114,23 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
         columns=tuple(filter(None, header)),
         rows={number: row for number, row in rows.items() if any(row.values())},
     )
+
+
+def _nearby(missing: Path) -> list[Path]:
+    """Return the files around whose names are that of a missing one but for case and signs.
+
+    Looked for where it should be, above, here and where downloads lie, in folders of these too.
+    """
+
+    def letters(name: str) -> str:
+        return "".join(filter(str.isalnum, same_name(name)))
+
+    beside, raw = missing.parent, Path("data/raw")
+    places = (Path(), "*"), (beside, "*"), (beside, "*/*"), (beside.parent, "*"), (raw, "*/*")
+    there = chain.from_iterable(folder.glob(pattern) for folder, pattern in places)
+    looked_at, name = islice(there, MOST_LOOKED_AT), letters(missing.name)
+    alike = (file for file in looked_at if letters(file.name) == name)
+    return list({file.resolve(): file for file in alike if file.is_file()}.values())
 
 
 def match(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from sambench.data.source import Listing, Request, sources
 from sambench.data.sources.image_tables import RELEASE
+from sambench.data.tables import read_table
 from sambench.data.writing import notes_on
 from sambench.errors import DataError
 
@@ -162,6 +164,26 @@ def test_no_such_workbook(tmp_path):
         f"cannot read {tmp_path / WORKBOOK}: No such file or directory; check the path (an & in it "
         "needs quotes in a shell) and its permissions"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ("BIRADS&FOLD.xlsx", "data/raw/bus/BIRADS&FOLD.xlsx"),
+        ("bus/BIRADS&FOLD.xlsx", "bus/birads & fold.XLSX"),
+        ("bus/BIRADS&FOLD.xlsx", "BIRADS&FOLD.xlsx"),
+        ("bus/BIRADS&FOLD.xlsx", "bus/GDPH/BIRADS_FOLD.xlsx"),
+    ],
+)
+def test_a_workbook_that_lies_elsewhere(tmp_path, monkeypatch, given, there):
+    monkeypatch.chdir(tmp_path)
+    for file in (there, "bus/other.xlsx"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    with pytest.raises(DataError) as caught:
+        read_table(Path(given))
+    remedy = f"`--xlsx {shlex.quote(there)}` is there"
+    assert str(caught.value) == f"cannot read {given}: No such file or directory; {remedy}"
 
 
 def test_no_such_folder(bus_folder, tmp_path):
