@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 COLUMN = 3.5
@@ -28,6 +33,8 @@ GREY, PALE = "#555555", "#B8B8B8"
 LINE = 1.2
 CHARACTERS = 68
 """How many of the small size fit the column."""
+CUT = 0.004
+"""Inches beside the outermost text of a sheet that has to be larger than the figure."""
 COMPRESSION = 3
 """zlib's level: two thirds of the default's time for a tenth more bytes."""
 
@@ -62,6 +69,12 @@ def text_width(figure: Figure, text: str, size: float = SMALL) -> float:
         text, FontProperties(size=size), ismath=False
     )
     return float(width) / figure.dpi
+
+
+def can_be_written(text: str) -> bool:
+    """Whether the type of figures has all characters of a text, as it has not of Chinese."""
+    font = get_font(findfont(FontProperties()))
+    return all(map(font.get_char_index, map(ord, text)))
 
 
 def bare(ax: Axes) -> None:
@@ -99,26 +112,41 @@ class Picture:
     caption: str
     figure: Figure
 
+    def __post_init__(self) -> None:
+        for text in self.figure.findobj(Text):
+            text.set_parse_math(False)  # names may have a `$`
+        for line in self.figure.findobj(Line2D):
+            line.set_in_layout(False)  # one without points says that it lies in the corner
+
+    @cached_property
+    def _paper(self) -> Bbox | None:
+        """A sheet larger than the figure's, in inches, where that would cut something off."""
+        sheet = Bbox.from_bounds(0, 0, *self.figure.get_size_inches())
+        whole = Bbox.union([sheet, self.figure.get_tightbbox().padded(CUT)])
+        return whole if np.abs(whole.get_points() - sheet.get_points()).max() > 1.2 * CUT else None
+
+    def _saved(self, kind: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format=kind, bbox_inches=self._paper, **options)
+        return buffer.getvalue()
+
     @cached_property
     def png(self) -> bytes:
         """The picture in pixels, of 256 colours: lines on paper need no more."""
-        colours = drawn(self.figure).quantize(method=Image.Quantize.FASTOCTREE)
+        pixels = Image.open(io.BytesIO(self._saved("png"))) if self._paper else drawn(self.figure)
+        colours = pixels.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE)
         return png_file(colours, self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:
         """The picture for a paper; without a date, so that the same runs give the same bytes."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
-        return buffer.getvalue()
+        return self._saved("pdf", metadata={"CreationDate": None})
 
     @property
     def svg(self) -> str:
         """The picture for a page: an `svg` element, read out as its title."""
-        buffer = io.StringIO()
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": self.stem}):
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None})
-        text = buffer.getvalue()
+            text = self._saved("svg", metadata={"Date": None}).decode()
         element = text[text.index("<svg") :]
         return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
 

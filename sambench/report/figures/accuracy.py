@@ -42,7 +42,7 @@ def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Pictur
     printed = [_printed(setting) if with_printed else {} for setting in settings]
     for ax, setting, numbers in zip(panels, settings, printed, strict=True):
         _panel(ax, labels, setting, numbers)
-        layout.round_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
+        layout.percent_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
     layout.name_below(figure, "Test accuracy (%)")
     cells = [cell for setting in settings for cell in setting.accuracies.values()]
     text = caption(

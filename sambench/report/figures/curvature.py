@@ -82,7 +82,7 @@ def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured], titles: Mapping[s
     y = [max(low, float(np.mean([run.accuracy for run in of]))) for of in by_line.values()]
     ax.plot(x, y, "o", color=BLUE, ms=4, mew=0, zorder=3)
     layout.curvature_axis(ax, [run.sharpness for run in (*sound, *shown)], 0.05, most=4)
-    layout.round_ticks(ax.yaxis)
+    layout.percent_ticks(ax.yaxis)
     ax.set_xlabel(metric.title if "Hessian" in metric.title else f"{metric.title} of the Hessian")
     everywhere, within = rank_together(runs) or (None, None)
     text = f"all runs: {_said(everywhere)}\nwithin optimizers: {_said(within)}"

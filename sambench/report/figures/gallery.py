@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from sambench.report.figures.accuracy import accuracy, paired
 from sambench.report.figures.curvature import batches, densities, flatness, lines, planes
@@ -44,7 +46,12 @@ def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ..
     drawn = list(_draw(material))
     damaged = (f"{at.parent.name}: {text.rstrip('.')}." for at, text in material.damaged.items())
     left_out = (one for one in drawn if isinstance(one, str))
-    return tuple(one for one in drawn if isinstance(one, Picture)), (*left_out, *damaged)
+    pictures, seen = [], Counter[str]()
+    for picture in (one for one in drawn if isinstance(one, Picture)):
+        seen[picture.stem] += 1
+        further = f"--{number}" if (number := seen[picture.stem]) > 1 else ""
+        pictures.append(replace(picture, stem=picture.stem + further))
+    return tuple(pictures), (*left_out, *damaged)
 
 
 def _draw(material: Material) -> Made:

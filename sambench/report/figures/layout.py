@@ -20,8 +20,8 @@ from sambench.report.style import BLUE, COLUMN, DPI, GREY, PALE, SMALL, TEXT, VE
 RUNS_BELOW = 0.27
 """Where single runs stand, below the mean of their row, in rows."""
 ROW, ROW_ABOVE, ROW_BELOW, ROW_BETWEEN = 0.145, 0.2, 0.4, 0.1
-LABEL, COLUMNS_OF_ROWS = 22, 4
-"""Most characters of a line of a label, and most panels beside each other."""
+LABEL, COLUMNS_OF_ROWS, CHARACTER = 22, 4, 0.057
+"""Most characters of a line of a label, most panels beside each other, a letter's width in inches."""
 COLUMNS, BETWEEN, BELOW, LINE_OF_TITLE, WIDEST = 3, 0.14, 0.4, 0.115, 2.4
 """Of a grid; a panel is no higher than one of the widest would be."""
 STEP, GAP = 0.125, 1.08
@@ -34,6 +34,8 @@ LEAST_TICKS = 2
 """Numbers without which an axis cannot be read."""
 WIDE = 4.0
 """Largest over smallest cost from which on factors say more than differences."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits of an exponent: text of figures is never read as TeX, for names may have a `$`."""
 PERCENT = (-1.0, 101.0)
 """What limits of an axis of accuracies stay within."""
 
@@ -45,14 +47,13 @@ def rows(
 
     The panels stand from left to right, then from top to bottom; `right` is room in inches.
     """
-    wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
-    step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
+    wrapped, lines = in_lines(labels)
+    step = ROW * max(1.0, lines * 0.85)
     high = step * max(len(labels), 2) + 0.04
-    columns = min(COLUMNS_OF_ROWS, len(titles))
     paper = style.sheet(1)
     left = 0.1 + max(style.text_width(paper, line) for text in wrapped for line in text.split("\n"))
-    width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
-    headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
+    columns, width = _columns(titles, COLUMNS_OF_ROWS, COLUMN - left - right, ROW_BETWEEN)
+    headings = [textwrap.wrap(title, max(8, int(width / CHARACTER))) for title in titles]
     above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
     figure = style.sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
@@ -69,6 +70,22 @@ def rows(
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     return figure, figure.axes
+
+
+def _columns(titles: Sequence[str], most: int, room: float, between: float) -> tuple[int, float]:
+    """Return how many panels stand beside each other, each so wide that words of titles fit."""
+    longest = max(len(word) for title in (*titles, "") for word in (*title.split(), ""))
+    for columns in range(min(most, len(titles)), 1, -1):
+        width = (room - between * (columns - 1)) / columns
+        if width >= CHARACTER * min(longest, LABEL):
+            return columns, width
+    return 1, room
+
+
+def in_lines(labels: Sequence[str]) -> tuple[list[str], int]:
+    """Break long labels into lines; return them, and how many lines the highest has."""
+    wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
+    return wrapped, max(text.count("\n") + 1 for text in wrapped)
 
 
 def name_below(figure: Figure, name: str) -> None:
@@ -140,9 +157,8 @@ def panels(
 
     `shape` is a panel's height over its width; `left` and `right` is room in inches.
     """
-    columns = min(COLUMNS, len(titles))
-    width = (COLUMN - left - right - BETWEEN * (columns - 1)) / columns
-    wrapped = [textwrap.wrap(title, max(8, int(width / 0.057))) or [""] for title in titles]
+    columns, width = _columns(titles, COLUMNS, COLUMN - left - right, BETWEEN)
+    wrapped = [textwrap.wrap(title, max(8, int(width / CHARACTER))) or [""] for title in titles]
     above = 0.06 + LINE_OF_TITLE * max(map(len, wrapped))
     high = min(width, WIDEST) * shape
     figure = style.sheet(-(-len(titles) // columns) * (above + high + 0.02) + BELOW)
@@ -163,11 +179,14 @@ def panels(
 def named_points(count: int, names: Sequence[str], above: float) -> tuple[Figure, list[Axes]]:
     """Return so many panels one above the other, with room for the names of points on their right.
 
-    The names are as long as they can be; `above` is room above each panel in inches.
+    The names are as long as they can be, before they are broken into lines; `above` is room above
+    each panel in inches.
     """
-    high, left, below = max(1.5, len(names) * STEP), 0.52, 0.42
+    wrapped, lines = in_lines(names)
+    high, left, below = max(1.5, len(names) * STEP * lines), 0.52, 0.42
     figure = style.sheet(count * (above + high + below))
-    width = COLUMN - left - (0.32 + max(style.text_width(figure, name) for name in names))
+    longest = max(style.text_width(figure, line) for name in wrapped for line in name.split("\n"))
+    width = COLUMN - left - (0.32 + longest)
     for number in range(count):
         style.place(figure, left, number * (above + high + below) + above, width, high)
     return figure, figure.axes
@@ -182,13 +201,15 @@ def label_points(ax: Axes, x: Sequence[float], y: Sequence[float], names: Sequen
     inside = ax.transAxes.inverted()
     at = inside.transform(ax.transData.transform(np.column_stack([x, y])))
     order = np.lexsort((at[:, 0], at[:, 1]))
-    places = _spread(at[order, 1], STEP * DPI / ax.bbox.height)
+    wrapped, lines_of_names = in_lines(names)
+    places = _spread(at[order, 1], STEP * lines_of_names * DPI / ax.bbox.height)
     ends = [[at[point], (GAP, height)] for point, height in zip(order, places, strict=True)]
     lines = LineCollection(ends, colors=PALE, linewidths=0.5, transform=ax.transAxes,
                            clip_on=False, zorder=0.5)  # fmt: skip
     ax.add_collection(lines, autolim=False)
     for point, height in zip(order, places, strict=True):
-        ax.text(GAP + 0.02, height, names[point], size=SMALL, va="center", transform=ax.transAxes)
+        ax.text(GAP + 0.02, height, wrapped[point], size=SMALL, va="center",
+                transform=ax.transAxes, linespacing=1.0)  # fmt: skip
 
 
 def _spread(heights: Floats, step: float) -> Floats:
@@ -204,6 +225,14 @@ def _spread(heights: Floats, step: float) -> Floats:
 def round_ticks(axis: Axis, most: int = 6, *, integer: bool = False) -> None:
     """Have evenly spaced round numbers, at most so many."""
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer))
+
+
+def percent_ticks(axis: Axis, most: int = 6) -> None:
+    """Have round numbers within 0 and 100 on an axis of accuracies whose limits are final."""
+    low, high = axis.get_view_interval()
+    even = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    inside = [tick for tick in even if max(low, 0.0) <= tick <= min(high, 100.0)]
+    axis.set_major_locator(FixedLocator(inside))
 
 
 def cost_axis(ax: Axes, values: Sequence[float]) -> None:
@@ -315,5 +344,5 @@ def short(value: float) -> str:
         return f"{value / 1e3:g}k"
     exponent = math.floor(math.log10(abs(value)))
     mantissa = value / 10.0**exponent
-    power = rf"10^{{{exponent}}}"
-    return f"${power}$" if abs(mantissa - 1) < 1e-9 else rf"${mantissa:.3g}\cdot{power}$"
+    power = f"10{str(exponent).translate(RAISED)}"
+    return power if abs(mantissa - 1) < 1e-9 else f"{mantissa:.3g}·{power}"

@@ -21,12 +21,24 @@ from sambench.report.figures.material import (
     classes_of,
     number_of_runs,
 )
-from sambench.report.style import COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
+from sambench.report.style import (
+    CHARACTERS,
+    COLUMN,
+    GREY,
+    LINE,
+    PALE,
+    SMALL,
+    bare,
+    can_be_written,
+    place,
+    sheet,
+    text_width,
+)
 
 LEAST_IMAGES = 10
 """Bins of fewer images are not drawn: their accuracy would be chance."""
-MOST_NUMBERS, MOST_NAMES = 3, 10
-"""Of more classes the shares are told by shade alone, and not every class is named."""
+MOST_NUMBERS, MOST_NAMES, FEWER_NAMES = 3, 10, 5
+"""Of more classes the shares are told by shade alone, and not every class is named, but a few."""
 SIDE = 2.3
 
 
@@ -38,7 +50,9 @@ def _over_grey(
 ) -> tuple[Figure, Axes]:
     """Draw the baseline and the leaders in colour over the others in grey, and the diagonal."""
     looks = setting.looks(curves)
-    key = 0.15 * -(-len(looks) // 2) + 0.08
+    texts = {label: f"{setting.titles[label]}{numbers[label]}" for label in looks}
+    columns = 2 if max(map(len, texts.values())) < CHARACTERS * 0.4 else 1
+    key = 0.15 * -(-len(looks) // columns) + 0.08
     figure = sheet(key + SIDE + 0.42)
     ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, key, SIDE, SIDE)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
@@ -46,10 +60,9 @@ def _over_grey(
         if label not in looks:
             ax.plot(*curve, color=PALE, lw=0.6)
     for label, (colour, dashes) in looks.items():
-        text = f"{setting.titles[label]}{numbers[label]}"
-        ax.plot(*curves[label], color=colour, ls=dashes, lw=LINE, label=text, **style)
+        ax.plot(*curves[label], color=colour, ls=dashes, lw=LINE, label=texts[label], **style)
     figure.legend(
-        fontsize=SMALL, frameon=False, ncols=2, loc="upper center", borderaxespad=0.15,
+        fontsize=SMALL, frameon=False, ncols=columns, loc="upper center", borderaxespad=0.15,
         handlelength=1.6, columnspacing=1.0,
     )  # fmt: skip
     bare(ax)
@@ -119,10 +132,9 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     numbers = [str(k) for k in range(classes)]
     names = list(classes_of(setting.lines))
     names = names if len(names) == classes else numbers
-    short = names if max(map(len, names)) <= 10 and classes <= MOST_NUMBERS else numbers
     titles = [setting.titles[label] for label in runs]
-    left = 0.32 if short != names else 0.36
-    figure, grid = panels(titles, x="Predicted class", y="True class", left=left)
+    figure, grid = panels(titles, x="Predicted class", y="True class", left=0.36)
+    short = names if classes <= MOST_NUMBERS and _fit(names, figure) else numbers
     for ax, matrix in zip(grid, matrices, strict=True):
         sums = matrix.sum(axis=1, keepdims=True)
         percent = np.full(matrix.shape, np.nan)
@@ -131,6 +143,15 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     key = f"{shown}{', ...' if len(names) > MOST_NAMES else ''}"
     counts = number_of_runs(map(len, runs.values()))
     return figure, caption("confusion", runs=counts, key="" if short == names else key)
+
+
+def _fit(names: Sequence[str], figure: Figure) -> bool:
+    """Whether names of classes can be written side by side below a panel, in the type there is."""
+    room = figure.axes[0].get_position().width * COLUMN / len(names)
+    return all(can_be_written(name) for name in names) and all(
+        (text_width(figure, one) + text_width(figure, other)) / 2 < room - 0.02
+        for one, other in zip(names, [*names[1:], names[-1]], strict=True)
+    )
 
 
 def _matrix(ax: Axes, percent: Floats, names: Sequence[str]) -> None:
@@ -142,7 +163,7 @@ def _matrix(ax: Axes, percent: Floats, names: Sequence[str]) -> None:
                 text = f"{value:.1f}" if classes == 2 else f"{value:.0f}"
                 ax.text(column, row, text, size=SMALL, ha="center", va="center",
                         color="white" if value > 60 else "black")  # fmt: skip
-    places = range(0, classes, -(-classes // MOST_NAMES))
+    places = range(0, classes, 1 if classes <= MOST_NAMES else -(-classes // FEWER_NAMES))
     ax.set_xticks(places, [names[place] for place in places])
     ax.set_yticks(places, [names[place] for place in places])
     ax.tick_params(length=0)

@@ -67,7 +67,7 @@ def _accuracy_and_cost(ax: Axes, metric: Metric, points: Sequence[Point]) -> Non
     away = [*itertools.compress(costs, gone)]
     ax.plot(away, [0.025] * len(away), "v", color=GREY, ms=4, mew=0,
             transform=ax.get_xaxis_transform(), zorder=4)  # fmt: skip
-    layout.round_ticks(ax.yaxis)
+    layout.percent_ticks(ax.yaxis)
     ax.set(xlabel=metric.title, ylabel="Test accuracy (%)")
     bare(ax)
     names = [
@@ -173,6 +173,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
         ax.set_xlabel(NAMES[axis])
         ax.set_xlim(left=0)
         layout.round_ticks(ax.xaxis, integer=axis == EPOCH)
+        ax.xaxis.set_major_formatter(lambda value, _: layout.short(value))
         bare(ax)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), fontsize=SMALL, frameon=False, ncols=columns,

@@ -165,6 +165,16 @@ def test_settings_of_one_name_have_files_of_their_own(add: RunMaker, store: Stor
     assert len(stems(made)) == len(made[0])
 
 
+def test_datasets_of_like_names_have_files_of_their_own(add: RunMaker, store: Store) -> None:
+    """Letters that files' names do not have: of `bus_a` and `bus-a` one would lose its figures."""
+    runs = [
+        add(dataset=name, model=f"net{k}") for k in "ab" for name in ("bus_a", "bus-a", "bus.a")
+    ]
+    runs += [add(dataset="bus-a", model=model) for model in ("net a", "net-a")]
+    made = draw_gallery(material_of(runs, store))
+    assert len(stems(made)) == len(made[0])
+
+
 def test_runs_on_other_images_are_never_in_one_figure(add: RunMaker, store: Store) -> None:
     before, after = study(add, ["adam", "sam"], 2), study(add, ["adam", "sam"], 2)
     after = [replace(run, data={**(run.data or {}), "fingerprint": "anew"}) for run in after]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from msgspec.structs import replace
+from PIL import Image
 
 from sambench.analysis.curves import confusion_matrix, mean_roc
 from sambench.analysis.decision import flat_and_accurate
@@ -15,7 +18,7 @@ from sambench.analysis.predictions import read_predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.figures.layout import round_numbers, short
-from sambench.report.style import Picture
+from sambench.report.style import DPI, Picture
 from sambench.store.tree import Store
 from tests.conftest import ENVIRONMENT
 from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, points
@@ -301,7 +304,71 @@ def test_many_classes_are_told_by_shade(add: RunMaker, store: Store) -> None:
     made = draw("confusion", [add("adam", classes=20)], store)
     ax = only(made)
     assert len(ax.texts) == 0
-    assert len(ax.get_xticks()) == 10
+    assert ax.get_xticks().tolist() == [0, 4, 8, 12, 16]  # as many as stand apart
+
+
+@pytest.mark.parametrize(
+    "names", [["normal", "良性", "恶性"], ["carcinoma", "metastasis", "fibroadenoma"]]
+)
+def test_names_of_classes_that_cannot_stand_below_are_numbered(
+    add: RunMaker, store: Store, names: list[str]
+) -> None:
+    runs = [add(name, classes=3) for name in ("adam", "sam", "asam")]
+    runs = [replace(run, data={**(run.data or {}), "classes": names}) for run in runs]
+    made = draw("confusion", runs, store)
+    assert [text.get_text() for text in figure_of(made).axes[-1].get_xticklabels()] == [*"012"]
+    assert f"Classes: 0 {names[0]}, 1 {names[1]}, 2 {names[2]}." in caption(made)
+
+
+def test_no_accuracy_is_above_100(add: RunMaker, store: Store) -> None:
+    runs = [add(name, k, accuracy=1.0) for name in ("adam", "sam") for k in range(3)]
+    accuracies = [only(draw("accuracy", runs, store)).xaxis]
+    for kind in ("cost", "flatness"):
+        accuracies += [ax.yaxis for ax in figure_of(draw(kind, runs, store)).axes]
+    for axis in accuracies:
+        assert axis.get_ticklocs().max() == 100
+        assert len(axis.get_ticklocs()) > 1
+
+
+def test_long_names_of_optimizers_are_broken_into_lines(add: RunMaker, store: Store) -> None:
+    names: list[Any] = [
+        {"name": name, "base": "sgd", "rho": rho, "lr": lr, "momentum": 0.5 + lr, "nesterov": odd}
+        for name in ("sam", "fsam")
+        for rho, lr, odd in ((0.0512345, 0.0123, True), (0.0754321, 0.0234, False))
+    ]
+    runs = [add(name, k, accuracy=0.7 + k / 10) for name in ("adam", *names) for k in range(2)]
+    for kind in ("cost", "flatness", "roc", "learning"):
+        (picture,) = draw(kind, runs, store)
+        assert isinstance(picture, Picture)
+        assert all(ax.get_position().width > 0.3 for ax in picture.figure.axes), kind
+        with Image.open(io.BytesIO(picture.png)) as image:
+            height = picture.figure.get_size_inches()[1]
+            needed = picture.figure.get_tightbbox().padded(0.003)
+            assert image.height + 1 >= height * DPI
+            assert image.width + 1 >= needed.width * DPI  # nothing is cut
+
+
+def test_words_of_a_panels_title_stay_whole(add: RunMaker, store: Store) -> None:
+    budgets = {"selection": "best-validation"}, {"precision": "bf16"}, {"epochs": 3}, {}
+    runs = [add("adam", k, **some) for some in budgets for k in range(2)]
+    titles = [ax.get_title() for ax in figure_of(draw("accuracy", runs, store)).axes]
+    assert any("selection=best-" in title for title in titles)
+    assert all("validation=0" in title for title in titles)
+
+
+def test_a_dollar_in_a_name_is_a_dollar(add: RunMaker, store: Store) -> None:
+    (picture,) = draw("accuracy", [add("adam", model=r"net $\frac$ of $a_b$")], store)
+    assert isinstance(picture, Picture)
+    assert r"net $\frac$ of $a_b$" in picture.svg
+    assert picture.png.startswith(b"\x89PNG")
+
+
+def test_large_numbers_of_seconds_stand_at_their_ticks(add: RunMaker, store: Store) -> None:
+    figure = figure_of(draw("learning", [add("adam", seconds=4e6)], store))
+    figure.canvas.draw()
+    seconds = figure.axes[-1].xaxis
+    assert seconds.get_offset_text().get_text() == ""
+    assert seconds.get_ticklabels()[1].get_text() in ("1·10⁶", "10⁶")
 
 
 def test_studies(add: RunMaker, store: Store) -> None:
