@@ -45,7 +45,7 @@ class Scope:
 
     groups: tuple[Group, ...]  # of one design and one baseline
     labels: tuple[str, ...]  # all with runs in each of these settings; the baseline first
-    apart: tuple[str, ...]  # labels of other lines with completed runs, here or elsewhere
+    apart: tuple[str, ...]  # labels of other lines, here or elsewhere
     elsewhere: tuple[str, ...]  # titles of the other settings that have completed runs
 
 
@@ -80,7 +80,7 @@ def find_scope(study: Study) -> Scope | None:
     groups, labels = max(
         options, key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1]))
     )
-    every = (line.label for _, lines in done for line in lines)
+    every = (line.label for group in study.groups for line in group.lines)
     others = (g for g in study.groups if g.completed and all(g is not one for one in groups))
     return Scope(
         groups=tuple(groups),
@@ -247,7 +247,9 @@ def _cheapest(
         for place in (0, 1)
     ]
     worse = {
-        label: max((c / low for c, low in zip(costs[label], least, strict=True) if c), default=1.0)
+        label: max(
+            (c / low for c, low in zip(costs[label], least, strict=True) if c), default=math.inf
+        )
         for label in best
     }
     limit = SAME_COST * min(worse.values())
@@ -259,16 +261,16 @@ def settle(study: Study) -> tuple[int, float | None] | None:
     """Return how many seeds would show, or rule out, a difference of the margin.
 
     With the seconds of the missing ones, each the median runs'; None if unknown. Nothing is said
-    where nothing is open or no seed is missing, nor of folds, to which seeds add no test images.
+    where nothing is open, no spread is known or no seed is missing, nor of folds, to which seeds
+    add no test images.
     """
     found = study.main(study.primary)
     opened = [one for one in found if one.verdict == UNDECIDED and one.design == SEEDS]
-    if not opened:
-        return None
     spreads = [one.sd for one in opened if one.sd is not None]
-    units, family = SEEDS.least_units, opened[0].family
-    if spreads:
-        units = inference.units_to_settle(median(spreads), study.margin, family, units)
+    if not spreads:
+        return None
+    spread, family = median(spreads), opened[0].family
+    units = inference.units_to_settle(spread, study.margin, family, SEEDS.least_units)
     missing = units - max(one.n for one in opened)
     per_seed = math.fsum(
         median(

@@ -60,7 +60,10 @@ def test_one_more_line_in_one_setting_parts_nothing_from_its_like(of_line: Maker
     }
     text = " ".join(answer_text(study))
     assert "Over 2 settings, SAM" in text
-    assert "Not compared here: Adam (lr=0.01), which was not run in all of these settings" in text
+    assert (
+        "Not compared here: Adam (lr=0.01), without a completed run in each of these settings"
+        in text
+    )
 
 
 def test_a_label_says_the_same_of_each_line_of_its_name(of_line: Maker) -> None:
@@ -79,7 +82,7 @@ def test_a_label_says_the_same_of_each_line_of_its_name(of_line: Maker) -> None:
     study = build_study([*here, *there], ReportSettings(baseline="adam"))
     assert labels(study)[0] == ["adam", "sam (rho=0.05, lr=0.003)", "sam (rho=0.1, lr=0.003)"]
     text = " ".join(answer_text(study))
-    assert "Not compared here: SAM (rho=0.05, lr=0.001), which was not run" in text
+    assert "Not compared here: SAM (rho=0.05, lr=0.001), without a completed run" in text
     assert len(study.pooled["accuracy"]) == 2
 
 

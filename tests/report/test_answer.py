@@ -146,6 +146,23 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
     assert "no evidence: SAM " in first
 
 
+def test_one_seed_has_no_spread_to_say_how_many_would_do(make_runs: StudyMaker) -> None:
+    text = " ".join(answer_text(build_study(make_runs({"adam": [80.0], "sam": [82.5]}), ADAM)))
+    assert "1 seed cannot show any difference to Adam; it takes 6. Seen so far" in text
+    assert "rule out" not in text
+
+
+def test_what_never_completed_is_not_called_worse(make_runs: StudyMaker) -> None:
+    found = {"adam": EIGHT, "sam": up(EIGHT, 6.0, 1.0), "gsam": [None] * 8}
+    text = " ".join(answer_text(build_study(make_runs(found), ADAM)))
+    assert (
+        "SAM is the best of the 2 compared: every other of them was shown to be less accurate. "
+        "Not compared here: GSAM, without a completed run in this setting."
+    ) in text
+    assert "GSAM diverged in 8 of 8 seeds." in text
+    assert "What is undecided" not in text  # no seed settles it
+
+
 @given(
     gains=st.lists(st.sampled_from([-6.0, 0.0, 3.0, 9.0]), min_size=1, max_size=3),
     folds=st.integers(2, 6),

@@ -116,7 +116,7 @@ def test_a_choice_over_settings_says_who_was_not_in_all(make_runs: StudyMaker) -
     runs = make_runs({**both, "fsam": up(EIGHT, 9)}) + make_runs(both, **LONG)
     assert choice(runs) == (
         "Over 2 settings, SAM is the best of the 2 compared: every other of them was shown to be "
-        "less accurate. Not compared here: F-SAM, which was not run in all of these settings."
+        "less accurate. Not compared here: F-SAM, without a completed run in each of these settings."
     )
 
 
@@ -128,7 +128,7 @@ def test_what_ran_with_other_code_is_named_as_not_compared(make_runs: StudyMaker
     ]
     assert choice(other) == (
         "For small-cnn on phantom (code 1 of 2), F-SAM is the best of the 2 compared: every other "
-        "of them was shown to be less accurate. Not compared here: SAM, which was not run in this "
+        "of them was shown to be less accurate. Not compared here: SAM, without a completed run in this "
         "setting. Another setting is no part of it: small-cnn on phantom (code 2 of 2)."
     )
 
@@ -256,6 +256,16 @@ def test_ties_are_no_gain_and_no_loss(make_runs: StudyMaker) -> None:
     assert "smallest loss" not in first
     some = paragraphs(make_runs({"adam": EIGHT, "sam": EIGHT, "asam": up(EIGHT, -1, 3)}))[0]
     assert "None gained anything; SAM lost nothing: " in some
+
+
+def test_what_cannot_be_compared_by_cost_is_not_the_cheapest(make_record: RecordMaker) -> None:
+    runs = [make_record("adam", seed=seed, accuracy=0.8) for seed in range(2)]
+    runs += [make_record("sam", seed=seed, accuracy=0.8, passes=200) for seed in range(2)]
+    runs += [make_record("asam", seed=9, accuracy=0.8, passes=200)]
+    found = decide(build_study(runs, ADAM))
+    assert found is not None
+    assert found.best == ("adam", "asam", "sam")
+    assert found.choice == ("adam",)
 
 
 def test_a_slow_seed_is_not_the_price_of_the_next(make_record: RecordMaker) -> None:
