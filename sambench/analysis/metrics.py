@@ -43,6 +43,13 @@ class Metric:
         """The title without its unit."""
         return self.title.partition(" (")[0]
 
+    @property
+    def in_text(self) -> str:
+        """The heading as it stands in a sentence: "test accuracy", "AUROC", "Hessian trace"."""
+        first, rest = self.heading[0], self.heading[1:]
+        kept = self.heading.isupper() or self.heading.startswith(("Hessian", "Brier"))
+        return self.heading if kept else first.lower() + rest
+
     def of(self, record: RunRecord) -> float | None:
         """Return a run's number on the printed scale; None where there is no finite one."""
         return self.numbers([record])[0]

@@ -79,8 +79,7 @@ class Study:
     @property
     def primary_name(self) -> str:
         """What the answer is about as it stands in a sentence: "test accuracy", "AUROC"."""
-        heading = find_metric(self.primary).heading
-        return heading if heading.isupper() else heading[0].lower() + heading[1:]
+        return find_metric(self.primary).in_text
 
     def title_of(self, label: str) -> str:
         """Return how a line is printed."""

@@ -165,5 +165,5 @@ def _unconverged(records: Sequence[RunRecord]) -> Runs:
         if metric.converged:
             for record, sure in zip(records, metric.trusted(records), strict=True):
                 if not sure:
-                    found.setdefault(record.name, []).append(metric.title.lower())
+                    found.setdefault(record.name, []).append(metric.in_text)
     return {r.name: ", ".join(found[r.name]) for r in records if r.name in found}

@@ -65,7 +65,7 @@ def _setting_table(group: Group) -> Table:
         both = (summarize(group, line, one.metric) for line in group.lines)
         return *(printed(cell, one.metric) for cell in both), *difference_cells(one)
 
-    barred = [one.metric.heading.lower() for one in found if one.barred]
+    barred = [one.metric.in_text for one in found if one.barred]
     return Table(
         title=f"{second.label} against {first.label}: {group.title}",
         headings=CONTRAST,

@@ -152,5 +152,5 @@ def _why(metric: Metric, record: RunRecord) -> str:
     below = next((m for m in OF_A_MINIMUM if (v := m.of(record)) is not None and v <= 0), None)
     if below is None:  # as the SD between batches may be at a minimum
         return f"{value:.6g} has no ratio to another value"
-    of = "" if below is metric else f" ({below.heading.lower()} {below.of(record):.6g})"
+    of = "" if below is metric else f" ({below.in_text} {below.of(record):.6g})"
     return f"{value:.6g} is of no minimum{of}"

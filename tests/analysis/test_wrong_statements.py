@@ -185,7 +185,7 @@ def test_6_what_is_no_minimum_by_one_measure_is_flatter_by_none(make_runs: Study
     ]
     text = " ".join(answer_text(study))
     assert ". SAM was shown to find flatter minima than Adam" in text
-    assert "The hessian trace of F-SAM is zero or negative in 8 of 8 runs: no minimum" in text
+    assert "The Hessian trace of F-SAM is zero or negative in 8 of 8 runs: no minimum" in text
     found = flat_and_accurate(study)
     assert found is not None
     assert found[0].runs == 16
