@@ -21,6 +21,8 @@ from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
 RESAMPLES = 2_000
+MOST_IMAGES = 20_000
+"""Of more test images those of one outcome in all seeds are drawn together, in far less memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,19 +188,22 @@ def interval_over_images(
         return None
     if any(not np.array_equal(one.ids, pairs[0][0].ids) for one, _ in pairs):
         return None
-    gains = np.array([other.correct.astype(float) - one.correct for one, other in pairs])
-    of_seeds, of_images = _resampled(*gains.shape)
+    gains = np.array([other.correct.astype(np.int8) - one.correct for one, other in pairs])
+    alike = np.ones(gains.shape[1], dtype=np.int64)
+    if len(alike) > MOST_IMAGES:
+        gains, alike = np.unique(gains, axis=1, return_counts=True)
+    of_seeds, of_images = _resampled(len(gains), tuple(alike.tolist()))
     means = ((of_seeds @ gains) * of_images).sum(axis=1)
     low, high = 100 * np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 @functools.lru_cache(maxsize=1)
-def _resampled(seeds: int, images: int) -> tuple[Floats, Floats]:
-    """Return weights of seeds, and of images, in each resample; shared by comparisons."""
+def _resampled(seeds: int, alike: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Return weights of seeds, and of images, or so many alike, in each resample; shared."""
     draw = np.random.default_rng(0)
     of_seeds, of_images = (
-        draw.multinomial(number, [1 / number] * number, RESAMPLES) / number
-        for number in (seeds, images)
+        draw.multinomial(sum(kinds), [kind / sum(kinds) for kind in kinds], RESAMPLES) / sum(kinds)
+        for kinds in ((1,) * seeds, alike)
     )
     return of_seeds, of_images

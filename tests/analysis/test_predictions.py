@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sambench.analysis.predictions import Predictions, delong, mcnemar, read_predictions
+from sambench.analysis import predictions
+from sambench.analysis.predictions import (
+    Predictions,
+    delong,
+    interval_over_images,
+    mcnemar,
+    read_predictions,
+)
 from sambench.errors import StoreError
 
 OVARIAN = """
@@ -140,6 +147,21 @@ def test_other_images_are_refused() -> None:
     one, other = of_guesses([True] * 4), of_guesses([True] * 5)
     with pytest.raises(StoreError, match="not tested on the same images"):
         mcnemar(one, other)
+
+
+def test_very_many_images_are_drawn_by_their_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many draws of a million images would take 32 GB."""
+    draw = np.random.default_rng(0)
+    sides = [[of_guesses((draw.random(3000) < right).tolist()) for _ in range(5)] for right in (0.8, 0.82)]
+    one_by_one = interval_over_images(*sides)
+    monkeypatch.setattr(predictions, "MOST_IMAGES", 100)
+    together = interval_over_images(*sides)
+    assert one_by_one is not None
+    assert together == pytest.approx(one_by_one, abs=0.15)
+    assert together != one_by_one
+    weights, images = predictions._resampled(5, (7, 1, 12))
+    assert weights.sum(axis=1) == pytest.approx(np.ones(predictions.RESAMPLES))
+    assert images.mean(axis=0) == pytest.approx([0.35, 0.05, 0.6], abs=0.01)
 
 
 def test_what_delong_cannot_compare() -> None:
