@@ -83,12 +83,12 @@ def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Ta
     rows: list[Row] = []
     for label, errors, ranking in found:
         counts = (errors.n, errors.only_baseline, errors.only_candidate)
-        gap = None if ranking is None else 100 * ranking.difference
+        gap, p = (None, None) if ranking is None else (100 * ranking.difference, ranking.p)
         rows.append((label, (
             *(Cell(text=str(count), numbers={"images": count}) for count in counts),
             Cell(text=p_value(errors.p), numbers={"p": errors.p}),
-            Cell(text=MISSING if gap is None else signed(gap), numbers={"points": gap}),
-            Cell(text=p_value(None if ranking is None else ranking.p)),
+            Cell(text=MISSING if gap is None else signed(gap, 1), numbers={"points": gap}),
+            Cell(text=p_value(p), numbers={"p": p}),
         )))  # fmt: skip
     title, notes_below = "On the same test images", notes("same_images")
     return Table(title=title, headings=IMAGES, rows=tuple(rows), notes=notes_below)

@@ -95,12 +95,12 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
 
 def difference_cells(one: Comparison) -> tuple[Cell, ...]:
     """Return estimate, interval, units, p, effect, share of runs won and verdict."""
-    numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}
     source = f"{one.setting}/{one.candidate}/{one.metric.name}" if one.settings == 1 else ""
     won = one.wins / one.pairs if one.pairs else None
     return (
-        Cell(text=amount(one), numbers=numbers, bold=one.verdict == "better", source=source),
-        Cell(text=interval(one)),
+        Cell(text=amount(one), numbers={"estimate": one.estimate}, bold=one.verdict == "better",
+             source=source),
+        Cell(text=interval(one), numbers={"low": one.low, "high": one.high}),
         Cell(text=str(one.n), numbers={"count": one.n}),
         Cell(text="no test" if one.fixed else p_value(one.p), numbers={"p": one.p}),
         Cell(text=MISSING if one.effect is None else f"{one.effect:+.2f}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -135,7 +136,8 @@ def short(one: Comparison) -> str:
 
 def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:
     """Write `mean ± SD`, or of a geometric mean `mean ×÷ factor`."""
-    form = _form(mean) if decimals is None else f".{decimals}f"
+    hidden = ratio and decimals is not None and 0 < mean < 10.0**-decimals
+    form = _form(mean) if decimals is None or hidden else f".{decimals}f"
     text = f"{mean:{form}}"
     if spread is None:
         return text
@@ -152,6 +154,12 @@ def listed(items: Sequence[str], most: int = 99) -> str:
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} more"
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def isolated(name: str) -> str:
+    """Return a name in marks that keep what follows in place where it is read from the right."""
+    from_right = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if from_right else name
 
 
 def slug(text: str) -> str:
