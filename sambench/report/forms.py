@@ -41,6 +41,7 @@ _ESCAPES = str.maketrans(
         "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "–": "--", "“": "``", "”": "''",
         "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "§": r"$^{\S}$", "≈": r"$^{\approx}$",
         "*": r"$^{*}$", "×": r"$\times$", "÷": r"$\div$", "≥": r"$\geq$", "≤": r"$\leq$",
+        "[": "{[}",
     }
 )  # fmt: skip
 _UNITS, _MINUS = re.compile(r" \(\d+\)"), re.compile(r"(?<!\w)-(?=\d)")
@@ -55,9 +56,14 @@ def to_latex(table: Table) -> str:
     return _latex("table.tex").render(table=table)
 
 
-def latex_document(stems: Iterable[str]) -> str:
-    """Return a document that compiles by itself and shows every table."""
-    return _latex("all-tables.tex").render(stems=stems)
+def latex_document(tables: Mapping[str, Table]) -> str:
+    """Return a document that compiles by itself and shows every table, by the stem of its file.
+
+    Letters that pdfLaTeX does not have, as Chinese ones of names, it shows as their numbers.
+    """
+    used = {letter for table in tables.values() for letter in to_latex(table)}
+    unknown = sorted(f"{ord(c):X}" for c in used if ord(c) > 0x2FF and not "‐" <= c <= "‧")
+    return _latex("all-tables.tex").render(stems=tables, unknown=unknown)
 
 
 def escape(text: str) -> str:
@@ -81,13 +87,27 @@ def _latex_cell(cell: Cell, units: int | None) -> str:
 def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
     """Return a whole report as GitHub Markdown; `drawn` has pictures of tables, by the table's id.
 
-    Below each table are its notes. What names have of HTML stands as it is written.
+    Below each table are its notes. What names have of HTML or Markdown stands as it is written.
     """
-    text = pages().get_template("report.md").render(document=document, drawn=drawn)
-    code_or_html = r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)"  # Markdown reads both
-    return re.sub(
-        code_or_html, lambda found: found[0] if found[0][0] == "`" else html.escape(found[0]), text
-    )
+    return pages().get_template("report.md").render(document=document, drawn=drawn)
+
+
+_READ = re.compile(
+    r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)|^\*(?= )|\*+(?=[^\s*])|(?<![A-Za-z0-9_])_+(?=\w)|\$"
+    r"|\[(?=[^]\n]*\]\()|\\(?=[^\w\s])"
+)
+"""Code, and what else Markdown would not show as it stands."""
+
+
+def _markdown(text: str) -> str:
+    """Return a text in which Markdown finds nothing but code in backquotes."""
+
+    def shown(found: re.Match[str]) -> str:
+        if found[0][0] in "`<&":
+            return found[0] if found[0][0] == "`" else html.escape(found[0])
+        return "".join(f"\\{character}" for character in found[0])
+
+    return _READ.sub(shown, text)
 
 
 @cache
@@ -101,7 +121,8 @@ def pages() -> jinja2.Environment:
         tex=escape,
         heading=_latex_heading,
         number=_latex_cell,
-        bar=lambda text: text.replace("|", r"\|"),
+        markdown=_markdown,
+        bar=lambda text: _markdown(text).replace("|", r"\|"),
         code=lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
     )
 
@@ -183,10 +204,20 @@ def comparisons_table(found: Iterable[Comparison]) -> Rows:
 
 
 def to_csv(rows: Rows) -> str:
-    """Return rows as a CSV file."""
+    """Return rows as a CSV file.
+
+    A text that a spreadsheet would take for a formula, such as a class "=1+1", begins with a `'`.
+    """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    csv.writer(buffer, lineterminator="\n").writerows(map(_inert, row) for row in rows)
     return buffer.getvalue()
+
+
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)")
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def to_xlsx(tables: Sequence[Table]) -> bytes:

@@ -19,7 +19,7 @@ from sambench.analysis.units import device_of
 from sambench.report.contrasts import rule_of
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
-from sambench.report.table import counted, listed
+from sambench.report.table import counted, isolated, listed
 from sambench.report.wording import paragraphs
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord
@@ -92,7 +92,7 @@ def _classes(record: RunRecord) -> object:
     names = (record.data or {}).get("classes")
     if names is None:
         return None
-    listed = f" ({', '.join(names)})" if len(names) <= MOST_CLASSES else ""
+    listed = f" ({', '.join(map(isolated, names))})" if len(names) <= MOST_CLASSES else ""
     return f"{len(names)} classes{listed}"
 
 

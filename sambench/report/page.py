@@ -67,7 +67,7 @@ def write_report(
         for stem, table in tables.items():
             files[f"tables/{stem}.tex"] = partial(forms.to_latex, table)
             files[f"tables/{stem}.csv"] = partial(forms.to_csv, forms.numbers_of(table))
-        files["tables/all-tables.tex"] = partial(forms.latex_document, list(tables))
+        files["tables/all-tables.tex"] = partial(forms.latex_document, tables)
         files["tables.xlsx"] = partial(forms.to_xlsx, document.tables)
     if drawn:
         from sambench.report.table_png import table_png  # with matplotlib

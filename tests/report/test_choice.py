@@ -116,7 +116,8 @@ def test_a_choice_over_settings_says_who_was_not_in_all(make_runs: StudyMaker) -
     runs = make_runs({**both, "fsam": up(EIGHT, 9)}) + make_runs(both, **LONG)
     assert choice(runs) == (
         "Over 2 settings, SAM is the best of the 2 compared: every other of them was shown to be "
-        "less accurate. Not compared here: F-SAM, without a completed run in each of these settings."
+        "less accurate. Not compared here: F-SAM, without a completed run in each of these "
+        "settings."
     )
 
 
@@ -128,8 +129,8 @@ def test_what_ran_with_other_code_is_named_as_not_compared(make_runs: StudyMaker
     ]
     assert choice(other) == (
         "For small-cnn on phantom (code 1 of 2), F-SAM is the best of the 2 compared: every other "
-        "of them was shown to be less accurate. Not compared here: SAM, without a completed run in this "
-        "setting. Another setting is no part of it: small-cnn on phantom (code 2 of 2)."
+        "of them was shown to be less accurate. Not compared here: SAM, without a completed run in "
+        "this setting. Another setting is no part of it: small-cnn on phantom (code 2 of 2)."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -16,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 import openpyxl
 import pytest
+from markdown_it import MarkdownIt
 
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.predictions import Predictions
@@ -183,8 +185,11 @@ def test_latex_escapes_says_n_once_and_spans_columns() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(document: Document, tmp_path: Path) -> None:
-    write_report(document, tmp_path)
+@pytest.mark.parametrize("name", ["SAM", r"[b] ^~\{}$_% ورم 良性 ρ"])
+def test_latex_compiles(document: Document, tmp_path: Path, name: str) -> None:
+    rows = ((name, TABLE.rows[0][1]), (name, TABLE.rows[1][1]))
+    table = replace(TABLE, title=name, rows=rows, notes=(name,))
+    write_report(replace(document, results=(Section(title="A", tables=(table,)),)), tmp_path)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"],
         cwd=tmp_path / "tables",
@@ -196,9 +201,24 @@ def test_latex_compiles(document: Document, tmp_path: Path) -> None:
 
 
 def test_latex_of_all_tables() -> None:
-    text = latex_document(["x", "y"])
+    text = latex_document({"x": TABLE, "y": TABLE})
+    assert "ifPDFTeX" not in text
     assert text.startswith(r"\documentclass[10pt,twocolumn]{article}")
     assert text.endswith("\\input{x}\n\\clearpage\n\\input{y}\n\\clearpage\n\\end{document}\n")
+
+
+def test_letters_that_pdflatex_lacks_are_declared() -> None:
+    text = latex_document({"x": replace(TABLE, title="良 – “é”")})
+    assert r"\DeclareUnicodeCharacter{826F}" in text
+    assert text.count("Declare") == 1
+    assert r"\usepackage{fontspec}" in text
+    assert "{[}b]" in to_latex(replace(TABLE, title="[b]"))
+
+
+def test_a_class_is_no_formula_of_a_spreadsheet() -> None:
+    names = ["=1+1", "@SUM(A1)", "+cmd|x", "-a", "-1.5", "+2", "a=b", -2, None]
+    (line,) = csv.reader([to_csv([names]).strip()])
+    assert line == ["'=1+1", "'@SUM(A1)", "'+cmd|x", "'-a", "-1.5", "+2", "a=b", "-2", ""]
 
 
 def test_csv_and_xlsx_hold_numbers() -> None:
@@ -232,6 +252,24 @@ def test_markdown_shows_the_html_of_names_as_text(document: Document) -> None:
     assert "### S&amp;amp;M &lt;b>x&lt;/b> &lt;i" in text
     assert "- p < 0.05, `--names <b>`" in text
     assert "<u>" not in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "* differs", "_a_ *b* **c**", "__init__", "a_b_c", r"C:\_x\*y", "$x$ and $y$", "[a](b)",
+        "[red]", "<script>", "&lt; 5 * 3 * 2", "(6)* and (7)*", "a|b",
+    ],
+)  # fmt: skip
+def test_markdown_shows_names_as_they_are(document: Document, name: str) -> None:
+    table = replace(TABLE, title=name, rows=((name, ()),), headings=("A",), notes=(name,))
+    made = replace(document, results=(Section(title="A", tables=(table,)),), answer=(name,))
+    page = MarkdownIt("commonmark").enable("table").render(document_markdown(made, {}))
+    text = html.escape(name, quote=False)
+    assert f"<p>{text}</p>" in page
+    assert f"<h3>{text}</h3>" in page
+    assert f"<td>{text}</td>" in page
+    assert f"<li>{text}</li>" in page
 
 
 def test_json_has_every_statement_in_numbers(document: Document) -> None:

@@ -21,7 +21,7 @@ RUNS_BELOW = 0.27
 """Where single runs stand, below the mean of their row, in rows."""
 ROW, ROW_ABOVE, ROW_BELOW, ROW_BETWEEN = 0.145, 0.2, 0.4, 0.1
 LABEL, COLUMNS_OF_ROWS, CHARACTER = 22, 4, 0.057
-"""Most characters of a line of a label, most panels beside each other, a letter's width in inches."""
+"""Most characters of a line of a label, most panels in a row, and a letter's width in inches."""
 COLUMNS, BETWEEN, BELOW, LINE_OF_TITLE, WIDEST = 3, 0.14, 0.4, 0.115, 2.4
 """Of a grid; a panel is no higher than one of the widest would be."""
 STEP, GAP = 0.125, 1.08

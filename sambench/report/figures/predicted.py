@@ -34,6 +34,7 @@ from sambench.report.style import (
     sheet,
     text_width,
 )
+from sambench.report.table import isolated
 
 LEAST_IMAGES = 10
 """Bins of fewer images are not drawn: their accuracy would be chance."""
@@ -74,7 +75,7 @@ def roc(material: Material, setting: Setting) -> Drawn:
     found = {line.label: mean_roc(material.predictions(line)) for line in setting.lines}
     curves = {label: curve for label, curve in found.items() if curve is not None}
     if not curves:
-        return "no completed run has stored predictions of two classes"
+        return "no completed run has stored predictions of test images of several classes"
     drawn = {label: (RATES, mean) for label, (mean, _) in curves.items()}
     numbers = {
         label: f", {np.mean(areas):.3f}"
@@ -139,7 +140,7 @@ def confusion(material: Material, setting: Setting) -> Drawn:
         sums = matrix.sum(axis=1, keepdims=True)
         percent = np.full(matrix.shape, np.nan)
         _matrix(ax, np.divide(100.0 * matrix, sums, out=percent, where=sums > 0), short)
-    shown = ", ".join(f"{place} {name}" for place, name in enumerate(names[:MOST_NAMES]))
+    shown = ", ".join(f"{place} {isolated(name)}" for place, name in enumerate(names[:MOST_NAMES]))
     key = f"{shown}{', ...' if len(names) > MOST_NAMES else ''}"
     counts = number_of_runs(map(len, runs.values()))
     return figure, caption("confusion", runs=counts, key="" if short == names else key)
