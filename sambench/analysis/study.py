@@ -76,11 +76,6 @@ class Study:
         """What the answer is about, with the margin that was asked for."""
         return replace(find_metric(self.primary), margin=self.margin)
 
-    @property
-    def primary_name(self) -> str:
-        """What the answer is about as it stands in a sentence: "test accuracy", "AUROC"."""
-        return find_metric(self.primary).in_text
-
     def title_of(self, label: str) -> str:
         """Return how a line is printed."""
         return self._titles.get(label) or Names().optimizer(label)

@@ -66,7 +66,9 @@ def _highest(study: Study) -> str:
         return ""
     mean, cell, line = max(known, key=lambda item: item[0])
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
-    return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
+    return (
+        f"; the highest mean {study.primary_metric.in_text} is {line.title}'s, {text} % ({cell.n})"
+    )
 
 
 EQUAL = 1e-9
@@ -79,7 +81,11 @@ ACCURATE = {BETTER: "more accurate", WORSE: "less accurate", BEST: "the most acc
 
 def _how(study: Study, standing: str) -> str:
     """Return a standing in words of the primary metric."""
-    return ACCURATE[standing] if study.primary == PRIMARY else f"{standing} in {study.primary_name}"
+    return (
+        ACCURATE[standing]
+        if study.primary == PRIMARY
+        else f"{standing} in {study.primary_metric.in_text}"
+    )
 
 
 def _which(study: Study) -> str:
@@ -151,5 +157,5 @@ def _by_setting(study: Study) -> Iterable[str]:
     if silent:
         few = [found for found in silent if not any(one.enough for one in found)]
         unit = few[0][0].design.unit if few else ""
-        facts = {"few": len(few), "unit": unit, "name": study.primary_name}
+        facts = {"few": len(few), "unit": unit, "name": study.primary_metric.in_text}
         yield said("silent", settings=len(silent), **facts)

@@ -7,9 +7,9 @@ import html
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -101,13 +101,9 @@ _READ = re.compile(
 
 def _markdown(text: str) -> str:
     """Return a text in which Markdown finds nothing but code in backquotes."""
-
-    def shown(found: re.Match[str]) -> str:
-        if found[0][0] in "`<&":
-            return found[0] if found[0][0] == "`" else html.escape(found[0])
-        return "".join(f"\\{character}" for character in found[0])
-
-    return _READ.sub(shown, text)
+    how: dict[str, Callable[[str], str]] = {"`": str, "<": html.escape, "&": html.escape}
+    by_backslash = partial(re.sub, "(.)", r"\\\1")
+    return _READ.sub(lambda found: how.get(found[0][0], by_backslash)(found[0]), text)
 
 
 @cache
@@ -209,15 +205,12 @@ def to_csv(rows: Rows) -> str:
     A text that a spreadsheet would take for a formula, such as a class "=1+1", begins with a `'`.
     """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(map(_inert, row) for row in rows)
+    formula = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)").match
+    csv.writer(buffer, lineterminator="\n").writerows(
+        [f"'{cell}" if isinstance(cell, str) and formula(cell) else cell for cell in row]
+        for row in rows
+    )
     return buffer.getvalue()
-
-
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)")
-
-
-def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def to_xlsx(tables: Sequence[Table]) -> bytes:

@@ -145,7 +145,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         intervals=dict.fromkeys(one.design.interval for one in found),
         margin=points(study.margin),
         family=primary.family,
-        primary=study.primary_name,
+        primary=study.primary_metric.in_text,
         heading=find_metric(study.primary).heading,
         one_test_part=any(one.design.unit == "seed" for one in found),
     )

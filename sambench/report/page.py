@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report import forms
 from sambench.report.document import Document
-from sambench.report.table import Table
+from sambench.report.table import told_apart
 
 if TYPE_CHECKING:
     from sambench.analysis.predictions import Predictions
@@ -46,7 +45,8 @@ def write_report(
     Raises:
         StoreError: If the folder cannot be written.
     """
-    tables = _by_stem(document.tables)
+    stems = told_apart(table.file for table in document.tables)
+    tables = dict(zip(stems, document.tables, strict=True))
     some = every_table or len(tables) <= MOST_FILES
     shown = {id(t) for part in document.results if some and part.shown for t in part.tables}
     drawn = {id(t): f"tables/{stem}.png" for stem, t in tables.items() if id(t) in shown}
@@ -99,17 +99,6 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
         if name not in files and ".." not in Path(name).parts:
             (folder / name).unlink(missing_ok=True)
     write_text(listing, json.dumps({"version": 1, "files": sorted(files)}, indent=2) + "\n")
-
-
-def _by_stem(tables: Sequence[Table]) -> dict[str, Table]:
-    """Return the tables by the names of their files, without ending, no two alike."""
-    named: dict[str, Table] = {}
-    seen: Counter[str] = Counter()
-    for table in tables:
-        seen[table.file] += 1
-        number = seen[table.file]
-        named[f"{table.file}--{number}" if number > 1 else table.file] = table
-    return named
 
 
 def to_html(document: Document) -> str:

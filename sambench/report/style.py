@@ -10,7 +10,6 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,8 +32,6 @@ GREY, PALE = "#555555", "#B8B8B8"
 LINE = 1.2
 CHARACTERS = 68
 """How many of the small size fit the column."""
-CUT = 0.004
-"""Inches beside the outermost text of a sheet that has to be larger than the figure."""
 COMPRESSION = 3
 """zlib's level: two thirds of the default's time for a tenth more bytes."""
 
@@ -87,15 +84,6 @@ def bare(ax: Axes) -> None:
         label.set_fontsize(TEXT)
 
 
-def drawn(figure: Figure) -> Image.Image:
-    """Return a figure in pixels; paper has no transparency."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    pixels = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba())
-    return pixels.convert("RGB")
-
-
 def png_file(pixels: Image.Image, dpi: float) -> bytes:
     """Return a picture as a PNG file."""
     buffer = io.BytesIO()
@@ -118,35 +106,29 @@ class Picture:
         for line in self.figure.findobj(Line2D):
             line.set_in_layout(False)  # one without points says that it lies in the corner
 
-    @cached_property
-    def _paper(self) -> Bbox | None:
-        """A sheet larger than the figure's, in inches, where that would cut something off."""
-        sheet = Bbox.from_bounds(0, 0, *self.figure.get_size_inches())
-        whole = Bbox.union([sheet, self.figure.get_tightbbox().padded(CUT)])
-        return whole if np.abs(whole.get_points() - sheet.get_points()).max() > 1.2 * CUT else None
-
-    def _saved(self, kind: str, **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format=kind, bbox_inches=self._paper, **options)
-        return buffer.getvalue()
+    def _saved(self, kind: str, **options: Any) -> io.BytesIO:
+        """Save the figure on its sheet, or a larger one where that would cut something off."""
+        buffer, sheet = io.BytesIO(), Bbox.from_extents(0, 0, *self.figure.get_size_inches())
+        whole = Bbox.union([sheet, self.figure.get_tightbbox()])
+        self.figure.savefig(buffer, format=kind, bbox_inches=whole, **options)
+        return buffer
 
     @cached_property
     def png(self) -> bytes:
         """The picture in pixels, of 256 colours: lines on paper need no more."""
-        pixels = Image.open(io.BytesIO(self._saved("png"))) if self._paper else drawn(self.figure)
-        colours = pixels.convert("RGB").quantize(method=Image.Quantize.FASTOCTREE)
-        return png_file(colours, self.figure.dpi)
+        pixels = Image.open(self._saved("png")).convert("RGB")
+        return png_file(pixels.quantize(method=Image.Quantize.FASTOCTREE), self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:
         """The picture for a paper; without a date, so that the same runs give the same bytes."""
-        return self._saved("pdf", metadata={"CreationDate": None})
+        return self._saved("pdf", metadata={"CreationDate": None}).getvalue()
 
     @property
     def svg(self) -> str:
         """The picture for a page: an `svg` element, read out as its title."""
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": self.stem}):
-            text = self._saved("svg", metadata={"Date": None}).decode()
+            text = self._saved("svg", metadata={"Date": None}).getvalue().decode()
         element = text[text.index("<svg") :]
         return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
 
@@ -157,4 +139,6 @@ def png(figure: Figure, title: str, subtitle: str) -> bytes:
     lines = [line for text in (title, *parts) for line in textwrap.wrap(text, CHARACTERS)]
     text = "\n".join(lines).replace("$", r"\$")
     figure.suptitle(text, size=SMALL, linespacing=1.35, color="black")
-    return png_file(drawn(figure), figure.dpi)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return png_file(Image.open(buffer).convert("RGB"), figure.dpi)

@@ -6,7 +6,8 @@ import functools
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -165,6 +166,16 @@ def isolated(name: str) -> str:
 def slug(text: str) -> str:
     """Return a text as it stands in names of files and links."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Return the names, each further one that is alike with its number behind."""
+    seen = Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name}--{seen[name]}" if seen[name] > 1 else name)
+    return found
 
 
 def points(margin: float) -> str:

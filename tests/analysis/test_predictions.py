@@ -152,7 +152,8 @@ def test_other_images_are_refused() -> None:
 def test_very_many_images_are_drawn_by_their_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many draws of a million images would take 32 GB."""
     draw = np.random.default_rng(0)
-    sides = [[of_guesses((draw.random(3000) < right).tolist()) for _ in range(5)] for right in (0.8, 0.82)]
+    right = [(draw.random((5, 3000)) < share).tolist() for share in (0.8, 0.82)]
+    sides = [list(map(of_guesses, side)) for side in right]
     one_by_one = interval_over_images(*sides)
     monkeypatch.setattr(predictions, "MOST_IMAGES", 100)
     together = interval_over_images(*sides)

@@ -402,7 +402,7 @@ def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
         r.with_sections(data={**(r.data or {}), "test": 200, "leaked": 79 if n else 0})
         for n, r in enumerate(runs)
     ]
-    said = "Up to 40% of the test images share a patient or a copy with training images"
+    said = "Up to 40 % of the test images share a patient or a copy with training images"
     study = build_study(torn, ADAM)
     assert said in " ".join(answer_text(study))
     assert any(said in paragraph for paragraph in methods(study).paragraphs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ from sambench.report.figures.predicted import confusion, reliability_curves, roc
 from sambench.report.figures.ranks import ranks
 from sambench.report.figures.spent import cost, learning, targets
 from sambench.report.style import Picture
-from sambench.report.table import counted, slug
+from sambench.report.table import counted, slug, told_apart
 
 MOST_LINES = 80
 """Of more optimizers than these, over all settings, only the figures over all are drawn."""
@@ -46,12 +45,10 @@ def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ..
     drawn = list(_draw(material))
     damaged = (f"{at.parent.name}: {text.rstrip('.')}." for at, text in material.damaged.items())
     left_out = (one for one in drawn if isinstance(one, str))
-    pictures, seen = [], Counter[str]()
-    for picture in (one for one in drawn if isinstance(one, Picture)):
-        seen[picture.stem] += 1
-        further = f"--{number}" if (number := seen[picture.stem]) > 1 else ""
-        pictures.append(replace(picture, stem=picture.stem + further))
-    return tuple(pictures), (*left_out, *damaged)
+    pictures = [one for one in drawn if isinstance(one, Picture)]
+    stems = told_apart(picture.stem for picture in pictures)
+    renamed = (replace(one, stem=stem) for one, stem in zip(pictures, stems, strict=True))
+    return tuple(renamed), (*left_out, *damaged)
 
 
 def _draw(material: Material) -> Made:

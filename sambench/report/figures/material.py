@@ -48,6 +48,12 @@ class Setting:
         return tuple(line for line in self.group.lines if line.completed)
 
     @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, in order of label; none where no record has them."""
+        done = self.group.completed
+        return next((names for r in done if (names := (r.data or {}).get("classes"))), ())
+
+    @property
     def titles(self) -> Mapping[str, str]:
         """How each line is printed, by label."""
         return {line.label: line.title for line in self.lines}
@@ -144,12 +150,6 @@ class Material:
                 except StoreError as error:
                     self.damaged[path] = str(error)
         return self._read[path]
-
-
-def classes_of(lines: Iterable[Line]) -> Sequence[str]:
-    """Return the names of the classes, in order of label; none where no record has them."""
-    done = (record for line in lines for record in line.completed)
-    return next((names for r in done if (names := (r.data or {}).get("classes"))), ())
 
 
 def number_of_runs(counts: Iterable[int]) -> str:

@@ -12,28 +12,10 @@ from matplotlib.figure import Figure
 from sambench.analysis.curves import BINS, RATES, confusion_matrix, mean_roc, reliability
 from sambench.analysis.inference import Floats
 from sambench.analysis.predictions import Predictions
-from sambench.report.figures.layout import panels
-from sambench.report.figures.material import (
-    Drawn,
-    Material,
-    Setting,
-    caption,
-    classes_of,
-    number_of_runs,
-)
-from sambench.report.style import (
-    CHARACTERS,
-    COLUMN,
-    GREY,
-    LINE,
-    PALE,
-    SMALL,
-    bare,
-    can_be_written,
-    place,
-    sheet,
-    text_width,
-)
+from sambench.report import style
+from sambench.report.figures import layout
+from sambench.report.figures.material import Drawn, Material, Setting, caption, number_of_runs
+from sambench.report.style import COLUMN, GREY, PALE, SMALL
 from sambench.report.table import isolated
 
 LEAST_IMAGES = 10
@@ -47,26 +29,28 @@ def _over_grey(
     setting: Setting,
     curves: Mapping[str, tuple[Floats, Floats]],
     numbers: Mapping[str, str],
-    **style: Any,
+    **points: Any,
 ) -> tuple[Figure, Axes]:
     """Draw the baseline and the leaders in colour over the others in grey, and the diagonal."""
     looks = setting.looks(curves)
     texts = {label: f"{setting.titles[label]}{numbers[label]}" for label in looks}
-    columns = 2 if max(map(len, texts.values())) < CHARACTERS * 0.4 else 1
+    columns = 2 if max(map(len, texts.values())) < style.CHARACTERS * 0.4 else 1
     key = 0.15 * -(-len(looks) // columns) + 0.08
-    figure = sheet(key + SIDE + 0.42)
-    ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, key, SIDE, SIDE)
+    figure = style.sheet(key + SIDE + 0.42)
+    ax = style.place(figure, (COLUMN - SIDE) / 2 + 0.1, key, SIDE, SIDE)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
     for label, curve in curves.items():
         if label not in looks:
             ax.plot(*curve, color=PALE, lw=0.6)
     for label, (colour, dashes) in looks.items():
-        ax.plot(*curves[label], color=colour, ls=dashes, lw=LINE, label=texts[label], **style)
+        ax.plot(
+            *curves[label], color=colour, ls=dashes, lw=style.LINE, label=texts[label], **points
+        )
     figure.legend(
         fontsize=SMALL, frameon=False, ncols=columns, loc="upper center", borderaxespad=0.15,
         handlelength=1.6, columnspacing=1.0,
     )  # fmt: skip
-    bare(ax)
+    style.bare(ax)
     return figure, ax
 
 
@@ -85,7 +69,7 @@ def roc(material: Material, setting: Setting) -> Drawn:
     figure, ax = _over_grey(setting, drawn, numbers, gid="mean")
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
-    names = classes_of(setting.lines)
+    names = setting.classes
     counts = number_of_runs(len(areas) for _, areas in curves.values())
     others = len(curves) > len(setting.named)
     return figure, caption("roc", names=names, runs=counts, others=others)
@@ -131,11 +115,14 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     matrices = [np.sum([*map(confusion_matrix, found)], axis=0) for found in runs.values()]
     classes = len(matrices[0])
     numbers = [str(k) for k in range(classes)]
-    names = list(classes_of(setting.lines))
+    names = list(setting.classes)
     names = names if len(names) == classes else numbers
     titles = [setting.titles[label] for label in runs]
-    figure, grid = panels(titles, x="Predicted class", y="True class", left=0.36)
-    short = names if classes <= MOST_NUMBERS and _fit(names, figure) else numbers
+    figure, grid = layout.panels(titles, x="Predicted class", y="True class", left=0.36)
+    known = classes <= MOST_NUMBERS and style.can_be_written("".join(names))
+    widths = sorted(style.text_width(figure, name) for name in (names if known else numbers))
+    room = 2 * COLUMN * figure.axes[0].get_position().width / classes  # for two that are neighbours
+    short = names if known and sum(widths[-2:]) < room - 0.02 else numbers
     for ax, matrix in zip(grid, matrices, strict=True):
         sums = matrix.sum(axis=1, keepdims=True)
         percent = np.full(matrix.shape, np.nan)
@@ -144,15 +131,6 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     key = f"{shown}{', ...' if len(names) > MOST_NAMES else ''}"
     counts = number_of_runs(map(len, runs.values()))
     return figure, caption("confusion", runs=counts, key="" if short == names else key)
-
-
-def _fit(names: Sequence[str], figure: Figure) -> bool:
-    """Whether names of classes can be written side by side below a panel, in the type there is."""
-    room = figure.axes[0].get_position().width * COLUMN / len(names)
-    return all(can_be_written(name) for name in names) and all(
-        (text_width(figure, one) + text_width(figure, other)) / 2 < room - 0.02
-        for one, other in zip(names, [*names[1:], names[-1]], strict=True)
-    )
 
 
 def _matrix(ax: Axes, percent: Floats, names: Sequence[str]) -> None:

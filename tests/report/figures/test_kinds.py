@@ -343,7 +343,7 @@ def test_long_names_of_optimizers_are_broken_into_lines(add: RunMaker, store: St
         assert all(ax.get_position().width > 0.3 for ax in picture.figure.axes), kind
         with Image.open(io.BytesIO(picture.png)) as image:
             height = picture.figure.get_size_inches()[1]
-            needed = picture.figure.get_tightbbox().padded(0.003)
+            needed = picture.figure.get_tightbbox()
             assert image.height + 1 >= height * DPI
             assert image.width + 1 >= needed.width * DPI  # nothing is cut
 
