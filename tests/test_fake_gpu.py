@@ -101,7 +101,11 @@ class Watch(TorchDispatchMode):
 def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     with FakeTensorMode(allow_non_fake_inputs=True), Watch() as noted:
-        monkeypatch.setattr(Tensor, "backward", lambda loss: noted.draw_gradients(loss))
+        monkeypatch.setattr(
+            Tensor,
+            "backward",
+            lambda loss: noted.draw_gradients(loss),  # noqa: PLW0108 (binds)
+        )
         yield noted
 
 

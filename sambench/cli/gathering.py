@@ -182,8 +182,13 @@ def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
         unread = (str(error),)
     found = Gathered(records=(), damaged=unread, search=search)
     if plan is not None:
-        asked = {"asked": plan.report, "tables": plan.tables or (), "hessian": plan.hessian}
-        found = replace(found, **asked, planned=tuple(plan.runs))
+        found = replace(
+            found,
+            asked=plan.report,
+            tables=plan.tables or (),
+            hessian=plan.hessian,
+            planned=tuple(plan.runs),
+        )
     if plan and plan.search and not (search or unread):
         said = f"the search of {name} is not begun; `sambench compare SUITE` begins it"
         return replace(found, damaged=(said,))

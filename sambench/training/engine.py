@@ -187,7 +187,7 @@ class Engine:
             return False
         return True
 
-    def _record(self, key: tuple[object, ...], batch: Batch, remaining: int) -> float:
+    def _record(self, key: tuple[object, ...], batch: Batch, remaining: int) -> Fraction:
         """Take a step and record it, or only take it where recording is refused."""
         assert self.graphs is not None, "it was worth recording"
         new = CapturedStep(self.step, self.rewindable, self._rates, self.graphs(), batch)

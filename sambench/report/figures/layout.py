@@ -57,7 +57,7 @@ def rows(
     above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
     figure = style.sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
-    for number, lines in enumerate(headings):
+    for number, heading in enumerate(headings):
         down, across = divmod(number, columns)
         top = down * (above + high + ROW_BELOW) + above
         ax = style.place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
@@ -65,7 +65,7 @@ def rows(
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
-        ax.set_title("\n".join(lines), size=SMALL, pad=3, linespacing=1.0)
+        ax.set_title("\n".join(heading), size=SMALL, pad=3, linespacing=1.0)
         style.bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
