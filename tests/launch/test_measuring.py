@@ -140,7 +140,7 @@ def test_a_run_that_a_living_process_holds_is_left_to_it(trained: Callable[..., 
     manifest = trained(1)
     with Store(manifest.results).claim(manifest.configs[0]):
         tally = launch(manifest, {}, Watcher())
-    assert (tally.elsewhere, tally.records, tally.exit_code) == (1, [], 0)
+    assert (tally.elsewhere, tally.records, tally.exit_code) == ([manifest.configs[0]], [], 0)
 
 
 def test_a_device_that_is_not_there_is_refused_at_once(trained: Callable[..., Manifest]) -> None:
