@@ -75,7 +75,7 @@ def _text(value: object) -> str:
 
 def site_options() -> dict[str, str]:
     """Return the options for Slurm of `~/.config/sambench/slurm.yaml`; a fault is a ConfigError."""
-    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
     file = Path(folder) / "sambench" / "slurm.yaml"
     if not file.exists():
         return {}

@@ -30,11 +30,7 @@ from sambench.training.events import Started
 
 
 def main() -> int:
-    """Do the units that the command line names, one after another or several side by side.
-
-    In a Slurm job, USR2 asks to save the run at hand and to queue the job again: Slurm sends it
-    before a time limit, and at a preemption.
-    """
+    """Do the units that the command line names; USR2 saves them and queues a Slurm job again."""
     found = re.fullmatch(r"(\d+)(?:-(\d+))?(?: (\d+))?", " ".join(sys.argv[2:]))
     if found is None:
         log("usage: python -m sambench.launch.job MANIFEST FIRST[-LAST] [AT_ONCE]")

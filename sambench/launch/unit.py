@@ -102,8 +102,7 @@ def attempt(
 
     What another process holds is waited for with the patience of the manifest. `mark` writes what
     went wrong into the record, for a process that nobody listens to. A results folder that cannot
-    be written is a StoreError, as no other run could be, either; a measurement that was interrupted
-    is a KeyboardInterrupt.
+    be written is a StoreError, a measurement that was interrupted a KeyboardInterrupt.
     """
     give_up = time.monotonic() + manifest.patience
     while True:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+import sambench
 from sambench.config.curvature_settings import HessianSettings, Section, merged, studies_in
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import DEFAULTS, RunConfig
@@ -21,7 +22,7 @@ from sambench.run.network import check_code, restore
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Deadline, OutOfTime, Progress, Subject, Surroundings
-from sambench.store.environment import count_runs_on_device
+from sambench.store.environment import count_runs_on_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.losses import CrossEntropy
@@ -105,6 +106,7 @@ def measure_hessian(
             on_progress=on_progress,
         )
         section |= {"available_samples": subject.available, "settings": plain(settings)}
+        section["code"] = " at ".join(filter(None, (sambench.__version__, git_state())))
         if settings.include_l2 and not penalty:
             section["notes"].append("include_l2: the run has no weight decay, so no penalty")
         if subject.samples != subject.available:

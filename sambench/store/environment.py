@@ -224,6 +224,7 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache  # another may be installed while this process has the first one loaded
 def _version(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 

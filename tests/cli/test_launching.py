@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,14 +24,16 @@ ONE = ("compare", "--dataset", "phantom", "--size", "32", "--model", "small-cnn"
 def test_a_run_that_failed_in_another_process_is_exit_code_1(
     tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing = Launcher(
-        name="elsewhere",
-        summary="",
-        launch=lambda manifest, options, watcher: Tally(errors=[RunFailed("killed by signal 9")]),
-    )
-    monkeypatch.setattr(launchers, "get", lambda name: failing)
-    done = call(tmp_path, *ONE, "--data", str(phantom_data))
-    assert (done.code, done.err) == (1, "error: killed by signal 9\n")
+    lost = OSError(errno.EIO, "Input/output error", "checkpoint.pt")
+    for error, code, said in (
+        (RunFailed("killed by signal 9"), 1, "error: killed by signal 9\n"),
+        (lost, 2, "error: 'checkpoint.pt' cannot be used: Input/output error\n"),
+    ):
+        tally = Tally(errors=[error])
+        failing = Launcher(name="elsewhere", summary="", launch=lambda *told, t=tally: t)
+        monkeypatch.setattr(launchers, "get", lambda name, failing=failing: failing)
+        done = call(tmp_path, *ONE, "--data", str(phantom_data))
+        assert (done.code, done.err) == (code, said)
 
 
 THREE = (*ONE, "--seeds", "3")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sambench.cli.options import Launching
-from sambench.config.launcher_settings import LauncherSettings
+from sambench.config.launcher_settings import LauncherSettings, site_options
 from sambench.errors import ConfigError
 
 SUITES = LauncherSettings(name="slurm", options={"account": "suite", "qos": "long", "setup": "b"})
@@ -33,6 +33,14 @@ def chosen(
         suites, **more
     )
     return found.name, found.options
+
+
+def test_a_user_without_a_home_has_no_file_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number nobody knows."""
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
+    assert site_options() == {}
 
 
 def test_what_a_site_needs_is_typed_once(site: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
+import sambench
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError
@@ -37,6 +38,8 @@ def test_what_another_process_has_measured_meanwhile_is_not_repeated(paths: Path
     assert measure_hessian(record, TINY, paths, device=CPU) == first  # by its old record
     anew = measure_hessian(record, TINY, paths, device=CPU, again=True)
     assert anew.hessian != first.hessian  # the seconds
+    assert first.hessian is not None
+    assert first.hessian["code"].startswith(f"{sambench.__version__} at ")  # of this checkout
 
 
 def test_a_measurement_that_was_cut_goes_on_and_tidies_up(paths: Paths) -> None:

@@ -151,6 +151,12 @@ def test_what_a_record_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["deterministic"] == "bitwise"
 
 
+def test_what_is_installed_meanwhile_is_not_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = environment.describe(CPU, "bitwise")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "99.0")
+    assert environment.describe(CPU, "bitwise") == before
+
+
 def test_the_path_of_the_program_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sambench"])
     assert "/somewhere" not in str(environment.describe(CPU, "bitwise"))

@@ -145,8 +145,7 @@ def run_all(
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
     When it is requested to stop, the run at hand is saved and the others are not begun. `mark` is
-    for a process that nobody listens to (`sambench.launch.unit.attempt`). No such device is a
-    DeviceError, a results folder that cannot be written a StoreError.
+    that of `attempt`. No such device is a DeviceError, an unwritable results folder a StoreError.
     """
     where, _ = choose_device(device)
     tally = Tally()

@@ -275,6 +275,9 @@ class Hessian(Section, frozen=True, kw_only=True):
     notes: Annotated[list[str], "What a limit or a subset of the images did to the errors."]
     available_samples: Annotated[Count, "Number of training images that there are."]
     settings: Annotated[dict[str, bool | int | float | str | None], "Those of the measurement."]
+    code: Annotated[
+        str | UnsetType, "Version and commit of this package that measured; not in older records."
+    ] = UNSET
     density: Annotated[Density | UnsetType, "Distribution of all eigenvalues."] = UNSET
     sharpness: Annotated[Rises | UnsetType, "Rises of the loss."] = UNSET
     landscape: Annotated[Landscape | UnsetType, "Pictures of the loss."] = UNSET
