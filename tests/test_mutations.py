@@ -21,7 +21,7 @@ from sambench.data.prepared import open_prepared
 from sambench.errors import UserError
 from sambench.files.owner import Owner
 from sambench.store.record import RunRecord
-from sambench.store.search_record import found_so_far, read_search, write_search
+from sambench.store.search_record import found_now, read_search, write_search
 from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from tests.conftest import measured
 
@@ -207,7 +207,7 @@ def test_search_records(folder: Path, make_record: RecordMaker, data: st.DataObj
     search = Search.from_dict({"trials": 2})
     tunings = plan_search(search, [make_record("sam").config])
     runs = [make_record("sam", seed=run.seed) for run in tunings[0].runs]
-    write_search(folder, found_so_far("demo", search, tunings, {run.id: run for run in runs}))
+    write_search(folder, found_now("demo", search, tunings, {run.id: run for run in runs}))
     text = data.draw(mutated(json.loads(path.read_text()), in_json))
 
     def read(text: str) -> object:

@@ -36,7 +36,7 @@ from sambench.report.contrasts import search_table
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import Roles, found_so_far, still_asked, write_search
+from sambench.store.search_record import Roles, SearchRecord, found_now, still_asked, write_search
 from sambench.store.status import Standing, counts, pending
 from sambench.store.study_plan import StudyPlan
 from sambench.store.tree import Store
@@ -69,12 +69,13 @@ class Study:
         chosen.refuse_unknown(launcher.options)
         chosen.check(launcher.options)
         check_models(self.finals)
-        finals, _, coming = self._finals()
+        finals, _, found = self._finals()
+        undone = [tuning for tuning in found.tunings if tuning.chosen is None] if found else []
         trials, wanted = self._only(self.trials, finals)
         standings = self.searching.survey().of(trials)
         there = request.survey().of(finals)
         standings += _of(wanted, there)
-        coming = 0 if request.only else coming
+        coming = 0 if request.only else sum(len(tuning.untuned) for tuning in undone)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -143,9 +144,14 @@ class Study:
         there = self.request.survey().of(self.finals)
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
+        if found := self._finals()[2]:  # so that a report says what is not done, were this killed
+            write_search(self.request.results, found)
         self._launch(trials, self.searching)
         self._launch(finals, self.request, None if trials else _of(finals, there))
-        every, roles, _ = self._finals(keep=True)
+        every, roles, found = self._finals()
+        if found is not None:
+            path = write_search(self.request.results, found)
+            self.screen.table(search_table(found, str(path)))
         self._shown = tuple(filter(self._wanted, every))
         self._launch([run for run in self._shown if run not in finals], self.request)
         asked = (self._shown, self.suite.report, roles)
@@ -195,10 +201,7 @@ class Study:
     def _launch(
         self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
     ) -> None:
-        """Do runs, if there are any, unless what was done before ended the command.
-
-        They have what is left of the minutes of the command, which are those of all its launches.
-        """
+        """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
         ended = self._code == INTERRUPTED or (self._code and request.fail_fast)
         if not runs or ended:
             return
@@ -209,23 +212,16 @@ class Study:
             request = replace(request, launcher=launcher)
         self._code = launch(self.screen, runs, request, seen) or self._code
 
-    def _finals(self, *, keep: bool = False) -> tuple[tuple[RunConfig, ...], Roles, int]:
-        """Return all final runs that are known, their roles, and how many tuned ones may follow.
-
-        With `keep`, what the search found is written for the report, and shown.
-        """
+    def _finals(self) -> tuple[tuple[RunConfig, ...], Roles, SearchRecord | None]:
+        """Return the final runs known by now, their roles, and what the search has found."""
         if self.suite.search is None:
-            return self.finals, {}, 0
+            return self.finals, {}, None
         name, store = self.suite.name, Store(self.request.results)
         loaded, _ = store.records(run.name for run in self.trials)
         records = {record.id: record for record in loaded}
-        found = found_so_far(name, self.suite.search, self.tunings, records)
-        if keep:
-            path = write_search(self.request.results, found)
-            self.screen.table(search_table(found, str(path)))
-        coming = sum(len(tuning.untuned) for tuning in found.tunings if tuning.chosen is None)
+        found = found_now(name, self.suite.search, self.tunings, records)
         _, runs, roles = still_asked(found, self.suite.search, self.finals)
-        return runs, roles, coming
+        return runs, roles, found
 
     def _wanted(self, run: RunConfig) -> bool:
         only = self.request.only

@@ -152,7 +152,7 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     return tuning.trials[max(scores, key=scores.__getitem__, default=0)]
 
 
-def found_so_far(
+def found_now(
     suite: str, search: Search, tunings: Sequence[Tuning], records: Mapping[str, RunRecord]
 ) -> SearchRecord:
     """Return what the runs of a suite's trials say by now; their records are by id."""

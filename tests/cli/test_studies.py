@@ -56,6 +56,10 @@ def folder(tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
+def killed(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
 def compare(arguments: str) -> tuple[int, str, str]:
     done = CliRunner().invoke(app, ["compare", *shlex.split(arguments)], env={"COLUMNS": "200"})
     if isinstance(done.exception, UserError):
@@ -207,6 +211,16 @@ def test_the_launches_of_a_search_share_the_minutes(
     monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
     compare("tuned.yaml --device cpu --minutes 1.5")
     assert minutes == [0.5, 0.001]  # of the last what is needed to say that it is over
+
+
+def test_what_a_search_has_not_done_is_kept_before_it_is_begun(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that is killed in its trials leaves a report that says so."""
+    monkeypatch.setattr(study, "launch", killed)
+    assert compare("tuned.yaml --device cpu")[0] == 130
+    found = json.loads((folder / "results" / "searches" / "tuned.json").read_text())
+    assert [tuning["chosen"] for tuning in found["tunings"]] == [None, None]
 
 
 def test_what_is_wrong_with_a_search_has_a_place(folder: Path) -> None:

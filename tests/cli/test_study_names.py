@@ -14,7 +14,7 @@ from sambench.cli.measuring import find_runs
 from sambench.cli.screen import Screen
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.store.search_record import choose_trial, found_so_far, write_search
+from sambench.store.search_record import choose_trial, found_now, write_search
 from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
@@ -227,7 +227,7 @@ def tuned(folder: Path, make_record: RecordMaker) -> list[str]:
         for number, trial in enumerate(tuning.trials):
             for run in trial.runs:
                 done(run, "tuned (search)", 0.5 + 0.1 * number)
-    found = found_so_far("tuned", suite.search, tunings, made)
+    found = found_now("tuned", suite.search, tunings, made)
     write_search(folder / "results", found)
     names = []
     for tuning in tunings:
@@ -258,7 +258,7 @@ def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list
     tunings = plan_search(suite.search, suite.expand())
     there, _ = Store(folder / "results").records()
     cut = {record.id: record for record in there if record.id != tunings[1].trials[1].runs[0].id}
-    found = found_so_far("tuned", suite.search, tunings, cut)
+    found = found_now("tuned", suite.search, tunings, cut)
     write_search(folder / "results", found)
     call("report", "tuned.yaml")
     text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()

@@ -23,7 +23,7 @@ from sambench.store.search_record import (
     TUNED,
     Role,
     choose_trial,
-    found_so_far,
+    found_now,
     is_trial,
     read_search,
     search_path,
@@ -288,13 +288,13 @@ def test_what_is_kept_for_the_report(tmp_path: Path) -> None:
     search = search_of(trials=2)
     tunings = plan_search(search, finals())
     path = search_path(tmp_path, "study")
-    write_search(tmp_path, found_so_far("study", search, tunings, {}))
+    write_search(tmp_path, found_now("study", search, tunings, {}))
     before = json.loads(path.read_text())
     assert before["schema_version"] == 1
     assert before["tunings"][0]["chosen"] is None
     assert before["tunings"][0]["trials"][0]["status"] == ["missing"]
     records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
-    write_search(tmp_path, found_so_far("study", search, tunings, records))
+    write_search(tmp_path, found_now("study", search, tunings, records))
     found = json.loads(path.read_text())["tunings"][0]
     assert found["budget"] == {
         "trials": 2,
@@ -329,7 +329,7 @@ def test_what_of_a_search_is_still_asked_for(
     tunings = plan_search(search, finals(info.name))
     path = search_path(tmp_path, "study")
     records = records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)])
-    write_search(tmp_path, found_so_far("study", search, tunings, records))
+    write_search(tmp_path, found_now("study", search, tunings, records))
     found = read_search(path)
     assert found is not None
     three = finals(info.name, seeds=3)
@@ -359,7 +359,7 @@ def test_what_runs_are_compared_as() -> None:
         records = {}
         for tuning, score in zip(tunings, scores, strict=True):
             records |= records_of(tuning, [(0.5, 1.0), (score, 1.0)])
-        return still_asked(found_so_far("study", search, tunings, records), search, runs)[1:]
+        return still_asked(found_now("study", search, tunings, records), search, runs)[1:]
 
     assert roles_of(0.4, 0.4) == (tuple(runs), {run.id: [Role(given)] for run in runs})
     (*_, other), roles = roles_of(0.4, 0.6)

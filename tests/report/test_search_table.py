@@ -16,7 +16,7 @@ from sambench.report.contrasts import chosen_text, names_of, search_table, searc
 from sambench.report.explain import find_source, sources_of
 from sambench.report.methods import methods
 from sambench.store.record import RunRecord
-from sambench.store.search_record import SearchRecord, found_so_far
+from sambench.store.search_record import SearchRecord, found_now
 from tests.conftest import RecordMaker
 
 GRIDS = {"adam": {"lr": [0.01, 0.1]}, "sam": {"rho": [0.02, 0.1]}}
@@ -46,7 +46,7 @@ def found_of(
     search = Search.from_dict({"trials": 3, "grids": GRIDS, **given})
     tunings = plan_search(search, runs)
     records = {key: record for t in tunings for key, record in done(t, scores).items()}
-    return found_so_far("study", search, tunings, records)
+    return found_now("study", search, tunings, records)
 
 
 BOTH = (run_of("adam"), run_of("sam"))
@@ -151,7 +151,7 @@ def test_what_was_chosen_in_words() -> None:
         assert chosen_text(found.tunings[0]) == text
         assert searches_left(found, "study.yaml") == ()
     search = Search.from_dict({"trials": 3, "grids": GRIDS})
-    open_search = found_so_far("study", search, plan_search(search, BOTH), {})
+    open_search = found_now("study", search, plan_search(search, BOTH), {})
     assert chosen_text(open_search.tunings[0]) == "search not done"
     assert searches_left(open_search, "study.yaml") == (
         "Search not done: adam and sam. No final run has its values; `sambench compare study.yaml` "
