@@ -140,7 +140,8 @@ def chosen_text(tuning: TuningRecord) -> str:
 
 def _edges(tuning: TuningRecord) -> Iterator[str]:
     """Yield the chosen numbers that are the least or the greatest tried, where one may go on."""
-    chosen = tuning.chosen.optimizer if tuning.chosen else {}
+    scored = any(trial.validation_accuracy is not None for trial in tuning.trials)
+    chosen = tuning.chosen.optimizer if tuning.chosen and scored else {}
     for key in dict.fromkeys(key for trial in tuning.trials for key in trial.values):
         found = [t.values.get(key, tuning.optimizer.get(key, 0.0)) for t in tuning.trials]
         tried = [v for v in found if isinstance(v, int | float) and not isinstance(v, bool)]

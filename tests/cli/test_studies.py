@@ -218,7 +218,7 @@ def test_what_a_search_has_not_done_is_kept_before_it_is_begun(
 ) -> None:
     """A command that is killed in its trials leaves a report that says so."""
     monkeypatch.setattr(study, "launch", killed)
-    assert compare("tuned.yaml --device cpu")[0] == 130
+    assert compare("tuned.yaml --device cpu")[0] != 0
     found = json.loads((folder / "results" / "searches" / "tuned.json").read_text())
     assert [tuning["chosen"] for tuning in found["tunings"]] == [None, None]
 

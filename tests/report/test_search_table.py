@@ -140,6 +140,14 @@ def test_ends_of_what_was_tried(grid: dict[str, list[Any]], best: int, edges: li
     assert said == [text + f"adam {edge}." for edge in edges]
 
 
+def test_what_no_trial_has_shown_is_at_no_end() -> None:
+    table = search_table(found_of(BOTH, (None, None, None)), "file")
+    assert [cells[3].text for _, cells in table.rows] == [
+        "as given, for no trial was completed"
+    ] * 2
+    assert len(table.notes) == 2
+
+
 def test_what_was_chosen_in_words() -> None:
     for scores, text in (
         ((0.5, 0.6, 0.7), "lr=0.1"),
