@@ -70,12 +70,12 @@ class Study:
         chosen.check(launcher.options)
         check_models(self.finals)
         finals, _, found = self._finals()
-        undone = [tuning for tuning in found.tunings if tuning.chosen is None] if found else []
+        searches = [tuning for tuning in found.tunings if not tuning.chosen] if found else []
         trials, wanted = self._only(self.trials, finals)
         standings = self.searching.survey().of(trials)
         there = request.survey().of(finals)
         standings += _of(wanted, there)
-        coming = 0 if request.only else sum(len(tuning.untuned) for tuning in undone)
+        coming = 0 if request.only else sum(len(tuning.untuned) for tuning in searches)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
