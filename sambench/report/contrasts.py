@@ -103,12 +103,13 @@ SEARCH = (
 def search_table(found: SearchRecord, where: str) -> Table:
     """Return what a search found, a row for each optimizer and setting; `where` is its file."""
     named = [*zip(names_of(found), found.tunings, strict=True)]
+    unmet = [f"{b.unmet} of {b.runs} of {n}" for n, t in named if (b := t.budget).unmet]
     edges = [f"{name} {edge}" for name, tuning in named for edge in _edges(tuning)]
     return Table(
         title=f"Search of {found.suite}",
         headings=SEARCH,
         rows=tuple((name, _cells(name, tuning)) for name, tuning in named),
-        notes=notes("search", rule=rule_of(found), edges=edges, where=where),
+        notes=notes("search", rule=rule_of(found), unmet=unmet, edges=edges, where=where),
     )
 
 

@@ -49,6 +49,7 @@ class Budget(Section, frozen=True, kw_only=True):
     runs: Annotated[Count, "Runs of all points."]
     gradient_evaluations: Annotated[Count | Amount, "Of all runs.", unit("passes")]
     train_seconds: Annotated[Amount, "Of all runs.", unit("seconds")]
+    unmet: Annotated[Count, "Runs whose epochs were over before their stop rule was met."] = 0
 
 
 class Chosen(Section, frozen=True, kw_only=True):
@@ -193,10 +194,12 @@ def _trial(trial: Trial, records: Mapping[str, RunRecord]) -> TrialRecord:
 
 
 def _budget(tuning: Tuning, records: Mapping[str, RunRecord]) -> Budget:
-    costs = [r.cost or {} for run in tuning.runs if (r := records.get(run.id)) is not None]
+    found = [r for run in tuning.runs if (r := records.get(run.id)) is not None]
+    costs = [record.cost or {} for record in found]
     return Budget(
         trials=len(tuning.trials),
         runs=len(tuning.runs),
         gradient_evaluations=fsum(cost.get("gradient_evaluations", 0) for cost in costs),
         train_seconds=fsum(cost.get("train_seconds", 0.0) for cost in costs),
+        unmet=sum((record.final or {}).get("target_met") is False for record in found),
     )

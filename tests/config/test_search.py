@@ -301,6 +301,7 @@ def test_what_is_kept_for_the_report(tmp_path: Path) -> None:
         "runs": 2,
         "gradient_evaluations": 20,
         "train_seconds": 4.0,
+        "unmet": 0,
     }
     assert found["chosen"]["values"] == found["trials"][1]["values"] != {}
     assert found["trials"][1]["validation_accuracy"] == 0.8

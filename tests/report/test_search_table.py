@@ -148,6 +148,23 @@ def test_what_no_trial_has_shown_is_at_no_end() -> None:
     assert len(table.notes) == 2
 
 
+def test_trials_whose_budget_is_not_spent_are_named() -> None:
+    """The cap on epochs ends Adam's before SAM's: trials have fewer images than final runs."""
+    search = Search.from_dict({"trials": 3, "grids": GRIDS})
+    tunings = plan_search(search, BOTH)
+    records = {key: record for t in tunings for key, record in done(t, (0.5, 0.6, 0.7)).items()}
+    for run in tunings[0].runs[:2]:
+        final = {**dict(records[run.id].final or {}), "target_met": False}
+        records[run.id] = replace(records[run.id], final=final)
+    found = found_now("study", search, tunings, records)
+    assert [tuning.budget.unmet for tuning in found.tunings] == [2, 0]
+    said = [note for note in search_table(found, "file").notes if "stop rule" in note]
+    assert said == [
+        "Trials whose epochs were over before their stop rule was met (they have fewer training "
+        "images than final runs, so fewer steps in an epoch): 2 of 3 of adam."
+    ]
+
+
 def test_what_was_chosen_in_words() -> None:
     for scores, text in (
         ((0.5, 0.6, 0.7), "lr=0.1"),
