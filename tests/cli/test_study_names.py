@@ -268,6 +268,16 @@ def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list
     assert "Nothing: every run is completed" not in wrong
 
 
+def test_a_part_of_a_study_has_its_part_of_the_search(
+    folder: Path, call: Call, tuned: list[str]
+) -> None:
+    call("report", "tuned.yaml", "--where", "optimizer=sam")
+    text = (folder / "results/reports/tuned-where-optimizer-sam/report.md").read_text()
+    _, table = text.split("### Search of tuned\n")
+    rows = [line for line in table.partition("\n\n- ")[0].splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| sam"]
+
+
 def test_a_search_that_is_not_begun_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
     """As where a study is given a search, and is killed before its trials are done."""
     (folder / "results" / "searches" / "tuned.json").unlink()
