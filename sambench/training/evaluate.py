@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
+from sambench.training.precision import numerics
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -35,11 +36,11 @@ class Diverged(Exception):
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch the network to evaluation without gradients; put each module's mode back after."""
+    """Switch to evaluation in float32 without gradients; put each module's mode back after."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), numerics("fp32"):  # torch's convolutions take TF32 by default
             yield
     finally:
         for module, mode in modes.items():

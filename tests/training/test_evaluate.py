@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,15 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
+def as_before() -> Iterator[None]:
+    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [switch.allow_tf32 for switch in switches]
+    yield
+    for switch, allowed in zip(switches, before, strict=True):
+        switch.allow_tf32 = allowed
+
+
+@pytest.fixture
 def case() -> tuple[torch.nn.Module, np.ndarray, np.ndarray]:
     """A network with batch normalisation that has seen some batches, and 90 images."""
     torch.manual_seed(0)
@@ -25,6 +36,19 @@ def case() -> tuple[torch.nn.Module, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (90, 32, 32, 1), dtype=np.uint8)
     return model, pixels, generator.integers(0, 3, 90)
+
+
+@pytest.mark.usefixtures("as_before")
+def test_predictions_are_in_float32(case) -> None:
+    """Torch allows TensorFloat-32 in convolutions by default, and a run in it in all products."""
+    model, pixels, labels = case
+    cudnn, products, seen = torch.backends.cudnn, torch.backends.cuda.matmul, set()
+    cudnn.allow_tf32 = products.allow_tf32 = True
+    model.register_forward_hook(lambda *_: seen.add((cudnn.allow_tf32, products.allow_tf32)))
+    predict(model, Images(pixels, labels, CPU, Scaling()))
+    assert seen == {(False, False)}
+    assert cudnn.allow_tf32
+    assert products.allow_tf32
 
 
 @pytest.mark.parametrize("size", [1, 13, 64, 90])
