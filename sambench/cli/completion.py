@@ -17,7 +17,7 @@ Names = Callable[[typer.Context, str], Iterable[Named]]
 """Returns the names that fit a command and what is typed of the word."""
 
 SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
-DEVICES = ("cpu", "cuda", "mps")
+DEVICES = ("cpu", "cuda")
 
 
 def _registered(registry: str) -> Names:

@@ -96,7 +96,7 @@ class Launching(options.Launching):
 
     device: str | None = option(
         "DEVICE,...",
-        "cpu, cuda:0 or mps; several devices get one process each.",
+        "cpu or cuda:0; several devices get one process each.",
         "--device",
         "--devices",
         show_default="a GPU if there is one",

@@ -47,7 +47,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=Path("data/prepared"))
 results = partial(option, "DIR", "Folder of the results.", default=Path("results"))
-device = partial(option, "DEVICE", "cpu, cuda, cuda:0, mps.", show_default="a GPU if there is one")
+device = partial(option, "DEVICE", "cpu, cuda or cuda:0.", show_default="a GPU if there is one")
 plugin = partial(
     option,
     "FILE",

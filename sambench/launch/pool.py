@@ -211,8 +211,6 @@ class Worker:
 
         if threads:
             torch.set_num_threads(threads)
-        if device.type == "cuda":
-            torch.cuda.set_device(device.index or 0)
         warnings.showwarning = lambda text, *rest, **more: self._tell("say", f"warning: {text}")
         threading.Thread(target=self._listen, daemon=True).start()
         watcher = Watcher(

@@ -12,6 +12,7 @@ from pathlib import Path
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
 from sambench.launch.signals import stop_on_signal
+from sambench.store.environment import choose_device
 from sambench.store.machine import cores
 
 
@@ -58,7 +59,6 @@ def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | N
 def follow(config: RunConfig, data: Path, results: Path, device: str | None) -> None:
     """Train with the leader whenever it begins the run, until it has no more."""
     from sambench.run.single_run import Paths, train_beside
-    from sambench.store.environment import choose_device
     from sambench.training.replicas import Replicas
 
     replicas, (where, _) = Replicas.of_this_process(), choose_device(device)
@@ -76,6 +76,6 @@ def _device_of_this_process(devices: Sequence[str], device: str | None) -> str:
         raise DeviceError(f"process {place} has no device; name one for each with --devices")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     name = devices[place] if devices else "cpu" if on_cpu else f"cuda:{place}"
-    if name.startswith("cuda"):
+    if choose_device(name)[0].type == "cuda":
         torch.cuda.set_device(name)
     return name

@@ -28,6 +28,7 @@ from sambench.files.claim import Claimed
 from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
 from sambench.run.sinks import Following
+from sambench.store.environment import naming_lack_of_memory
 from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import in_one_line
 from sambench.store.tree import Store
@@ -48,7 +49,12 @@ def _perform(
     stop_requested: Callable[[], bool],
 ) -> RunRecord:
     """Do one run of a manifest and measure its minimum, as far as they are not done."""
+    import torch
+
     from sambench.run.single_run import Paths, run_one
+
+    if device.type == "cuda":  # for code of one's own, which may say "cuda" alone
+        torch.cuda.set_device(device.index or 0)
 
     def on_progress(what: str, done: int, most: int) -> None:
         watcher.curvature(what, done, most)
@@ -107,7 +113,8 @@ def attempt(
     give_up = time.monotonic() + manifest.patience
     while True:
         try:
-            return _perform(manifest, index, device, watcher, stop_requested)
+            with naming_lack_of_memory(device):
+                return _perform(manifest, index, device, watcher, stop_requested)
         except Claimed:
             if time.monotonic() >= give_up or stop_requested():
                 return None

@@ -194,7 +194,8 @@ class _Run:
             )
         )
         try:
-            self._complete(self.training.run())
+            with environment.naming_lack_of_memory(self.device):
+                self._complete(self.training.run())
         except Diverged as error:
             self._save(DIVERGED, str(error))
             remove_checkpoints(self.folder)

@@ -10,8 +10,8 @@ import resource
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 """Parameters of glibc's `mallopt` (malloc.h)."""
 
 _NEVER, _GROWTH = 2**31 - 1, 64 * 2**20
+
+_NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator: |ALLOC_FAILED")
 
 
 def yield_cores() -> None:
@@ -67,25 +69,26 @@ def keep_freed_memory() -> bool:
 def choose_device(name: str | None) -> tuple[torch.device, str]:
     """Return the device of that name, or for None the best there is, and why.
 
-    A name is "cpu", "cuda", "cuda:1" or "mps"; a DeviceError says what is there instead.
+    A name is "cpu", "cuda" or "cuda:1"; a DeviceError says what is there instead.
     """
     import torch
 
+    count = torch.cuda.device_count()
     if name is None:
         if torch.cuda.is_available():
-            return torch.device("cuda:0"), "the first CUDA device"
+            several = f"of {count} CUDA devices; --devices takes several"
+            return torch.device("cuda:0"), f"the first {several if count > 1 else 'CUDA device'}"
         return torch.device("cpu"), "no CUDA device here"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"{name!r} is no device name; use cpu, cuda or cuda:0") from None
-    count = torch.cuda.device_count()
-    there = [*(f"cuda:{index}" for index in range(count)), "cpu"]
-    missing = device.type == "cuda" and (device.index or 0) >= count
-    missing |= device.type == "mps" and not torch.backends.mps.is_available()
-    if missing or device.type not in ("cpu", "cuda", "mps"):
-        why = f" ({_why_no_cuda()})" if device.type == "cuda" and not count else ""
-        raise DeviceError(f"device {name} is not there{why}; use --device {' or '.join(there)}")
+    there = " or ".join([*(f"cuda:{index}" for index in range(count)), "cpu"])
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"runs are done on cpu and cuda, not on {name}; use --device {there}")
+    if device.type == "cuda" and (device.index or 0) >= count:
+        why = "" if count else f" ({_why_no_cuda()})"
+        raise DeviceError(f"device {name} is not there{why}; use --device {there}")
     return device, "as asked"
 
 
@@ -176,6 +179,27 @@ def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
 def count_runs_on_device() -> int:
     """Return how many runs of this launch are on this process's device, itself among them."""
     return int(os.environ.get(RUNS_ON_DEVICE, "1"))
+
+
+@contextmanager
+def naming_lack_of_memory(device: torch.device) -> Iterator[None]:
+    """Turn the error of memory that ran out into a DeviceError that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+            raise
+        said = ""
+        if device.type == "cuda":
+            import torch
+
+            free, whole = torch.cuda.mem_get_info(device)
+            others = whole - free - torch.cuda.memory_reserved(device)
+            said = f": of its {whole / 1e9:.1f} GB other processes hold {others / 1e9:.1f} GB"
+        raise DeviceError(
+            f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device, "
+            "--workers), choose another --device, or a smaller --batch-size (another run)"
+        ) from error
 
 
 def start_memory_peak(device: torch.device) -> None:

@@ -22,7 +22,8 @@ from torch.nn import functional
 import sambench.run.single_run
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, shuffled
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, DeviceError
+from sambench.launch import together
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one, train_beside
 from sambench.store.tree import Store
@@ -209,6 +210,20 @@ def test_the_record_says_how_it_was_done(paths: Paths) -> None:
     assert record.config.to_dict()["batch_norm"] == "per-replica"
     assert "replicas" not in RUNS["alone"].to_dict()
     assert len({run.id for run in RUNS.values()}) == len(RUNS)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by torchrun with a larger --nproc-per-node than the machine has GPUs."""
+    chosen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert together._device_of_this_process((), None) == "cuda:1"
+    assert chosen == ["cuda:1"]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(DeviceError, match="cuda:2 is not there; use --device cuda:0 or cuda:1"):
+        together._device_of_this_process((), None)
 
 
 def test_a_run_for_two_is_refused_by_one(phantom_data: Path, tmp_path: Path) -> None:

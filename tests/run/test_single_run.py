@@ -26,6 +26,7 @@ from sambench.errors import (
     CurvatureError,
     DamagedError,
     DataError,
+    DeviceError,
     ModelError,
     SambenchWarning,
     StoreError,
@@ -331,6 +332,28 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     assert first.status == "failed"
     assert "ZeroDivisionError" in (first.error or "")
     assert (second.status, second.suite) == ("completed", "study")
+
+
+def test_a_run_without_memory_says_what_to_do_and_goes_on_later(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of()
+    manifest = Manifest(configs=[config], data=paths.data, results=paths.results)
+    whole = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def full(*given: Any, **named: Any) -> None:
+        raise whole
+
+    for place in ("predict", "load_parts"):  # in the run; before there is one
+        with monkeypatch.context() as patched:
+            patched.setattr(sambench.run.single_run, place, full)
+            (error,) = run_all(manifest, "cpu", Watcher()).errors
+        assert isinstance(error, DeviceError)
+        assert str(error).startswith("the memory of cpu ran out; run fewer at once")
+        record = Store(paths.results).load(config)
+        assert record is not None
+        assert (record.status, record.error) == ("failed", str(error))
+    assert run_one(config, paths, device=CPU).status == "completed"
 
 
 def test_the_first_failure_ends_it_where_asked(paths: Paths) -> None:
