@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from sambench.data.augment import AUGMENTATIONS, make_augmentation
 from sambench.data.batches import Images, Scaling
 from sambench.data.shifts import STRENGTHS, Draws, shifted
+from sambench.errors import ConfigError
 from sambench.optim import SampleClosure, build
 from sambench.optim.method import optimizers
+from sambench.optim.oracle import RandomState
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.captured import Rates
 from sambench.training.losses import CrossEntropy
@@ -101,11 +104,11 @@ class Watch(TorchDispatchMode):
 def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     with FakeTensorMode(allow_non_fake_inputs=True), Watch() as noted:
-        monkeypatch.setattr(
-            Tensor,
-            "backward",
-            lambda loss: noted.draw_gradients(loss),  # noqa: PLW0108 (binds)
-        )
+
+        def backward(loss: Tensor) -> None:
+            noted.draw_gradients(loss)
+
+        monkeypatch.setattr(Tensor, "backward", backward)
         yield noted
 
 
@@ -190,6 +193,26 @@ def test_a_step_stays_on_the_device(watch: Watch, name: str, settings: dict[str,
 def test_a_step_that_may_be_skipped_is_waited_for(watch: Watch) -> None:
     train(watch, "wsam", skip_nonfinite=True)
     assert set(watch.waits) == {"Proposal.finite.<locals>.<genexpr>"}
+
+
+def test_a_network_on_two_devices_is_refused(watch: Watch) -> None:
+    """A norm over all of it lies on one of them, and cannot scale what lies on the other."""
+    layers = [nn.Linear(2, 2, device=GPU), nn.Linear(2, 2, device="cuda:1")]
+    with pytest.raises(ConfigError, match="lie on cuda:0 and cuda:1"):
+        build("sam", nn.Sequential(*layers).parameters())
+
+
+def test_generators_of_every_kind_of_device_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Apple GPU has one generator, others one for each device."""
+    told: list[Any] = []
+    kind = SimpleNamespace(
+        get_rng_state=lambda *at: ("state", *at), set_rng_state=lambda *given: told.append(given)
+    )
+    monkeypatch.setattr(torch, "get_device_module", lambda device: kind)
+    for name in ("cuda:1", "xpu:0", "mps"):
+        RandomState({CPU, torch.device(name)}).restore()
+    cuda, xpu = torch.device("cuda:1"), torch.device("xpu:0")
+    assert told == [(("state", cuda), cuda), (("state", xpu), xpu), (("state",),)]
 
 
 @pytest.mark.parametrize("name", ["none", *AUGMENTATIONS])

@@ -93,7 +93,7 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
 
 
 def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse parameters that are sharded, complex or to be maximized, and warn of 16-bit ones."""
+    """Refuse sharded, complex, spread parameters and those to be maximized; warn of 16-bit ones."""
     distributed = sys.modules.get("torch.distributed.tensor")
     for parameter in parameters:
         if distributed is not None and isinstance(parameter, distributed.DTensor):
@@ -102,6 +102,11 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
             raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
         if parameter.is_complex():
             raise ConfigError("complex parameters are not supported; use torch.view_as_real")
+    if len(devices := sorted({str(parameter.device) for parameter in parameters})) > 1:
+        raise ConfigError(
+            f"the parameters lie on {' and '.join(devices)}, and one number scales them all: put "
+            "the model on one device, or several copies of it into DistributedDataParallel"
+        )
     if any(group.get("maximize") for group in groups):
         raise ConfigError(
             "maximize=True is not supported: the closure's backward() is to take -loss"

@@ -23,15 +23,11 @@ Setting = float | int | bool | str | tuple[float, ...]
 class Base:
     """A base optimizer and every setting it takes, with the class's own defaults."""
 
-    name: str
-    """Short name, or the dotted name of any `torch.optim.Optimizer` class."""
-    path: str
-    """Dotted name of the class."""
+    name: str  # short, or the dotted name of any `torch.optim.Optimizer` class
+    path: str  # dotted name of the class
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    grid: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
-    """Values of settings worth trying in a search."""
-    factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Multiples of the given value worth trying."""
+    grid: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)  # worth a search
+    factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of what is given
 
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked: of the default's type and not negative.

@@ -26,24 +26,18 @@ class Hyperparameter(Generic[Value]):
     trainable tensor (`PerTensor`), which arithmetic with vectors understands.
     """
 
-    default: Value
-    """The authors' default."""
+    default: Value  # the authors'
     _: KW_ONLY
-    help: str
-    """What it is, with its unit."""
+    help: str  # what it is, with its unit
     where: Mapping[tuple[str, object], Value] = field(default_factory=dict)
     """Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`."""
     minimum: float = 0.0
     maximum: float = math.inf
     """The smallest and the largest value allowed; none is negative unless said."""
-    below: float = math.inf
-    """Values must be smaller than this."""
-    whole: bool = False
-    """Values must be whole numbers: it counts something."""
-    choices: tuple[object, ...] = ()
-    """The values allowed, where it is a choice."""
-    shared: bool = False
-    """It must be the same in all parameter groups; choices always are."""
+    below: float = math.inf  # values must be smaller than this
+    whole: bool = False  # values must be whole numbers: it counts something
+    choices: tuple[object, ...] = ()  # the values allowed, where it is a choice
+    shared: bool = False  # it must be the same in all parameter groups; choices always are
     later: bool = False
     """It came after runs had been stored, so a run names it only where it is not at its default:
     ids of those runs stay theirs."""

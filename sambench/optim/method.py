@@ -87,23 +87,17 @@ class Method:
 class OptimizerInfo:
     """An entry of `sambench list optimizers`; as a decorator it registers a method."""
 
-    name: str
-    """As on the command line."""
+    name: str  # as on the command line
     _: KW_ONLY
-    reference: str
-    """The paper."""
-    gradient_evaluations: float = 2
-    """Forward and backward passes per step; SAM's where not said."""
-    extra_memory: float = 1
-    """Copies of the parameters held beyond the base optimizer's own; likewise."""
+    reference: str  # the paper
+    gradient_evaluations: float = 2  # forward and backward passes per step; SAM's where not said
+    extra_memory: float = 1  # copies of the parameters beyond the base optimizer's own; likewise
     tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Bases on which the authors used the defaults, each with the source."""
-    base: str | None = None
-    """The base optimizer, where the method is one itself (adam, adamw, sgd)."""
+    base: str | None = None  # the base optimizer, where the method is one itself (adam, adamw, sgd)
     adaptive: bool = False
     """The passes depend on what is met in training; the number given is a guess."""
-    method: type[Method] = Method
-    """Its mathematics."""
+    method: type[Method] = Method  # its mathematics
 
     def __call__(self, method: type[Method]) -> type[Method]:
         """Register a method under this entry's name."""

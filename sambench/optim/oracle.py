@@ -26,29 +26,26 @@ class RandomState:
 
     def __init__(self, devices: set[torch.device]) -> None:
         self._cpu = torch.get_rng_state()
-        self._cuda = {d: torch.cuda.get_rng_state(d) for d in devices if d.type == "cuda"}
+        there = [d for d in devices if d.type != "cpu"]
+        kinds = [(torch.get_device_module(d), () if d.type == "mps" else (d,)) for d in there]
+        self._others = [(kind, at, kind.get_rng_state(*at)) for kind, at in kinds]
 
     def restore(self) -> None:
         """Set the generators to the state at construction."""
         torch.set_rng_state(self._cpu)
-        for device, state in self._cuda.items():
-            torch.cuda.set_rng_state(state, device)
+        for kind, at, state in self._others:
+            kind.set_rng_state(state, *at)
 
 
 @dataclass(frozen=True)
 class Observation:
     """One step's perturbation e and what it did, on the step's mini-batch."""
 
-    epsilon_norm: float
-    """|e|, L2 over all trainable tensors."""
-    one_dimensional_share: float
-    """Share of |e|^2 on tensors of one dimension: biases, norm layers."""
-    gradient_cosine: float
-    """cos(g, g_a) of the gradients at w and at w + e."""
-    gradient_norm_ratio: float
-    """|g_a| / |g|."""
-    sharpness: float
-    """L(w + e) - L(w)."""
+    epsilon_norm: float  # |e|, L2 over all trainable tensors
+    one_dimensional_share: float  # of |e|^2, on tensors of one dimension: biases, norm layers
+    gradient_cosine: float  # cos(g, g_a) of the gradients at w and at w + e
+    gradient_norm_ratio: float  # |g_a| / |g|
+    sharpness: float  # L(w + e) - L(w)
 
 
 class Observer:
@@ -104,24 +101,16 @@ class GradientOracle:
     for free, and e's own memory is all that a perturbation costs.
     """
 
-    parameters: list[Tensor]
-    """The trainable parameters; a vector has one tensor for each."""
+    parameters: list[Tensor]  # the trainable ones; a vector has one tensor for each
     modules: Modules
-    closure: Closure | None = None
-    """Runs forward and backward on the mini-batch and returns the loss; None where the loop runs
-    the passes itself, with `pass_at` and `collect`."""
+    closure: Closure | None = None  # None where the loop runs passes, by `pass_at` and `collect`
     workspace: list[Tensor] = field(default_factory=list)
-    """Memory for w + e where e is kept. It stays from step to step, since on the CPU fresh pages
-    cost several times what filling them does; a GPU's torch keeps them."""
-    replay: bool = False
-    """Draw the same random numbers (dropout, stochastic depth) in every pass."""
+    """Memory for w + e where e is kept, on the CPU: fresh pages cost more than filling them."""
+    replay: bool = False  # draw the same random numbers (dropout, stochastic depth) in every pass
     observer: Observer | None = None
-    scaler: GradScaler | None = None
-    """Scaled the losses of the closure; gradients are unscaled."""
-    loss_decay: float = 0.0
-    """lambda of the term lambda |w|^2 / 2 that the gradients are to have too."""
-    apart: bool = False
-    """Each replica perturbs by its own mini-batch."""
+    scaler: GradScaler | None = None  # scaled the losses of the closure; gradients are unscaled
+    loss_decay: float = 0.0  # lambda of the term lambda |w|^2 / 2 of the loss
+    apart: bool = False  # each replica perturbs by its own mini-batch
     answers: list[Vector] = field(default_factory=list)
     """Copies of the gradients that the loop has run, for a method that starts again."""
 

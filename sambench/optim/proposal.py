@@ -20,16 +20,12 @@ from sambench.optim.vector import PerTensor, Vector
 class Proposal:
     """What a method wants of one mini-batch."""
 
-    direction: Vector
-    """For the base optimizer, as a gradient."""
+    direction: Vector  # for the base optimizer, as a gradient
     beside: tuple[Vector, float | PerTensor] | None
     """A vector and its factor, subtracted from the weights past the base optimizer."""
-    loss: Tensor | None
-    """Of the clean pass; None where the loop runs the passes itself."""
-    memory: dict[str, Vector]
-    """What the method would keep to the next step."""
-    received: list[bool]
-    """Which parameters had a gradient in some pass."""
+    loss: Tensor | None  # of the clean pass; None where the loop runs the passes itself
+    memory: dict[str, Vector]  # what the method would keep to the next step
+    received: list[bool]  # which parameters had a gradient in some pass
     oracles: list[GradientOracle]
     """Kept until the step ends, since a scaler tells their passes apart by address."""
 

@@ -58,13 +58,10 @@ class SharpnessAware(AroundBase):
         ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
 
-    observing = False
-    """Set it before a step to have its `observation` afterwards."""
+    observing = False  # set it before a step to have its `observation` afterwards
     observed: Tensor | None = None  # the numbers of `observation`, on the device
-    skipped = 0
-    """Steps that `skip_nonfinite`, or a scaler, has left out so far."""
-    total_steps: float | None = None
-    """Of the whole run, where its loop has told them."""
+    skipped = 0  # steps that `skip_nonfinite`, or a scaler, has left out so far
+    total_steps: float | None = None  # of the whole run, where its loop has told them
 
     def __init__(
         self,

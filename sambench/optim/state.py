@@ -57,10 +57,8 @@ class AroundBase(torch.optim.Optimizer):
     param_groups: list[dict[str, Any]] = _of_the_base("param_groups")
     state: Any = _of_the_base("state")
     method: Method
-    _aligned: list[Tensor]
-    """The trainable parameters that the method's memory belongs to."""
-    _blank: Remembered | None
-    """What the method would remember, where that was asked for before the first step."""
+    _aligned: list[Tensor]  # the trainable parameters that the method's memory belongs to
+    _blank: Remembered | None  # what it would remember, where that was asked for before a step
 
     @property
     def trainable(self) -> list[Tensor]:

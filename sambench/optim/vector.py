@@ -102,8 +102,7 @@ class Vector:
         precision = self._precision if on_cpu else torch.float64
         pieces = [piece for tensor in tensors for piece in _pieces(tensor)]
         norms = torch._foreach_norm(pieces, 2, dtype=precision)
-        together = [norm.to(norms[0].device, non_blocking=True) for norm in norms]
-        total: Tensor = torch.linalg.vector_norm(torch.stack(together))
+        total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
         if on_cpu and not math.isfinite(total.numpy()):
             wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
             total = torch.linalg.vector_norm(torch.stack(wide))
