@@ -111,8 +111,7 @@ class GradientOracle:
     scaler: GradScaler | None = None  # scaled the losses of the closure; gradients are unscaled
     loss_decay: float = 0.0  # lambda of the term lambda |w|^2 / 2 of the loss
     apart: bool = False  # each replica perturbs by its own mini-batch
-    answers: list[Vector] = field(default_factory=list)
-    """Copies of the gradients that the loop has run, for a method that starts again."""
+    answers: list[Vector] = field(default_factory=list)  # copies of gradients, to start again with
 
     def __post_init__(self) -> None:
         self.received = [False] * len(self.parameters)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass
 from fractions import Fraction
 from typing import Any
@@ -32,8 +32,7 @@ Where an operation has no deterministic kernel the order of sums moves a gradien
 Adam's early steps are close to signs and turn that into 1e-3. Old images, or a perturbation left
 out, make 1e-1 and more."""
 
-TOLERANCE = 1e-3
-"""Likewise in all else (moments, batch statistics, the loss), which follow gradients smoothly."""
+TOLERANCE = 1e-3  # likewise in all else (moments, statistics, loss), which follows gradients
 
 
 class Refused(Exception):
@@ -213,11 +212,13 @@ class Graph:
         """Record the work; what it does in Python is done now, and never again.
 
         Only this thread is kept from calls that a capture forbids: others may go on with theirs.
-        A capture that breaks off leaves torch on the graph's stream, and its generator believing
-        that the capture is still under way; so both are put back here.
+        A capture that breaks off leaves torch on the graph's stream, and its generator and, before
+        2.12, its allocator believing that the capture is still under way, so that memory used on
+        two streams is never free again (pytorch issue 180395); so all of it is put back here.
         """
         with torch.cuda.device(self.device), torch.cuda.stream(torch.cuda.current_stream()):
-            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            place = torch.cuda.current_device()
+            generator = torch.cuda.default_generators[place]
             before = generator.clone_state()
             try:
                 with torch.cuda.graph(
@@ -229,6 +230,9 @@ class Graph:
                     work()
             except BaseException:
                 generator.graphsafe_set_state(before)
+                with suppress(RuntimeError):  # that it is not under way
+                    torch._C._cuda_endAllocateToPool(place, self.pool)
+                    torch._C._cuda_releasePool(place, self.pool)
                 raise
 
     def replay(self) -> None:

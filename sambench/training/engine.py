@@ -22,13 +22,10 @@ LEAST_STEPS = 50
 """Steps of one shape from which capturing pays by itself: it costs three steps and some tenths of a
 second once, and saves a third of a step or more each time."""
 
-USUAL_STEPS = 3
-"""Steps taken as usual before one is captured: the optimizer's state is made and torch has chosen
-its kernels then."""
+USUAL_STEPS = 3  # before one is captured: the state is made, and torch has chosen its kernels
 
 PAYS_AFTER = 600.0
-"""Seconds of training from which compiling pays by itself: it takes one or two minutes, and saves
-a fifth to a third of a step."""
+"""Seconds of training from which compiling pays: it takes minutes, and saves a fifth of a step."""
 
 ALWAYS, NEVER = "always", "never"
 

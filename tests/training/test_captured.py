@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch import nn
 
 from sambench.optim import oracle, vector
 from sambench.optim.method import optimizers
+from sambench.training.captured import Graph
 from sambench.training.loop import Interrupted, Training
 from tests.training.tape import Tape
 from tests.training.test_loop import told, training, weights
@@ -147,6 +151,39 @@ def test_a_capture_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
     run.run()
     assert run.engine.captured.reason == "capture failed: out of memory while capturing"
     assert same(run, usual)
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+def test_a_broken_capture_is_ended_for_the_allocator(
+    monkeypatch: pytest.MonkeyPatch, under_way: bool
+) -> None:
+    """Up to torch 2.11 it took the capture for one that goes on; later versions end it."""
+    told: list[tuple[str, int, object]] = []
+
+    @contextmanager
+    def breaking(*given: Any, **named: Any) -> Iterator[None]:
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    def end(place: int, pool: object) -> None:
+        if not under_way:
+            raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+        told.append(("ended", place, pool))
+
+    states = SimpleNamespace(clone_state=lambda: "before", graphsafe_set_state=lambda state: None)
+    for name, stand_in in {
+        **{"device": nullcontext, "stream": nullcontext, "current_stream": lambda: None},
+        **{"CUDAGraph": SimpleNamespace, "graph": breaking, "current_device": lambda: 1},
+        "default_generators": (None, states),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+    release = lambda place, pool: told.append(("released", place, pool))  # noqa: E731
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", release, raising=False)
+    graph = Graph(torch.device("cuda:1"), cast(torch.cuda.Stream, None), "pool")
+    with pytest.raises(RuntimeError, match="previous error"):
+        graph.record(lambda: None)
+    assert told == ([("ended", 1, "pool"), ("released", 1, "pool")] if under_way else [])
 
 
 class Reading(nn.Module):

@@ -106,6 +106,11 @@ def test_a_capture_that_fails_leaves_the_run_and_its_generator_alone(tmp_path: P
     assert "capture failed" in broken.engine.captured.reason
     compare(broken, usual)
     assert torch.rand(3, device=GPU).isfinite().all()
+    before, other = torch.cuda.memory_allocated(GPU), torch.cuda.Stream(GPU)
+    torch.zeros(2**20, device=GPU).record_stream(other)
+    torch.cuda.synchronize(GPU)
+    torch.zeros(1, device=GPU)  # takes back what both streams are done with
+    assert torch.cuda.memory_allocated(GPU) < before + 2**20
 
 
 @pytest.mark.parametrize("capture", ["never", "always"])
