@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +54,7 @@ def why_not() -> str:
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 READS = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "item")
 READERS = {"aesam": "AESAM.direction", "xsam": "XSAM.direction.<locals>.loss"}
-"""Optimizers that say in their pages that they wait for the device, and where they do."""
+"""Optimizers whose pages say that they wait for the device, and where they do."""
 
 
 class Watch(TorchDispatchMode):
@@ -144,7 +143,7 @@ def a_batch() -> tuple[Tensor, Tensor]:
 
 
 def train(watch: Watch, name: str, base: str | None = None, **settings: Any) -> None:
-    """Take every kind of step, save and load."""
+    """Take steps, one of them with rates on the device or over two batches; save and load."""
     model, optimizer = made(name, base, **settings)
     images, labels = a_batch()
 
@@ -157,9 +156,11 @@ def train(watch: Watch, name: str, base: str | None = None, **settings: Any) -> 
     watch.train(model)
     optimizer.observing = True
     optimizer.step(closure())
-    optimizer.step([closure(), closure()])
-    with Rates(optimizer, GPU).in_place() if settings.get("fused", True) else nullcontext():
-        optimizer.step(closure())
+    if settings.get("fused", True):
+        with Rates(optimizer, GPU).in_place():
+            optimizer.step(closure())
+    else:
+        optimizer.step([closure(), closure()])
     saved = tree_map_only(Tensor, lambda t: torch.empty(t.shape), optimizer.state_dict())
     optimizer.load_state_dict(saved)
     states = [*optimizer.state.values(), *({"": t} for t in memory_of(optimizer))]
