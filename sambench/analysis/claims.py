@@ -136,10 +136,8 @@ def _expectations(item: Mapping[str, Any]) -> Iterable[Expectation]:
 def examine(groups: Sequence[Group]) -> tuple[Finding, ...]:
     """Say of each claim what the runs show, those of the paper's own protocol alone.
 
-    An inequality is held where its own test shows it (a claim asks for all, so no correction is
-    due). It is refuted where the opposite, or equivalence, is shown after the correction over the
-    claim, and not reproduced where neither is so and our interval excludes the printed difference.
-    What is held may have another size than the printed one (`Evidence.other_size`).
+    The note below the table of claims says what each standing means. A claim asks for all of its
+    inequalities, so that for "held" no correction is due.
     """
     return tuple(_examine(claim, [g for g in groups if _fits(g, claim)]) for claim in claims())
 

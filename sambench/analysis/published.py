@@ -124,11 +124,7 @@ WITHIN, ABOVE, BELOW, TOO_FEW = "within our runs", "above", "below", "too few ru
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """One printed number, on the metric's printed scale, beside our runs.
-
-    The paper ran each cell once, so the question is whether its number could be one more run of
-    ours. Time depends on the machine, and curvature on its definition, which the paper leaves open.
-    """
+    """One printed number, on the metric's printed scale, beside our runs."""
 
     row: PrintedRow
     group: Group

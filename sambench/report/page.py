@@ -36,14 +36,9 @@ def write_report(
 ) -> tuple[Path, ...]:
     """Write a report in every form, and remove what an earlier one left in its folder.
 
-    These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
-    with PDF and PNG, `tables/` with LaTeX and CSV of each table, and a PNG of each main table.
-    Those of them that a reader opens, and the two folders, are returned. With `every_table` the
-    files of single tables are written however many there are. Predictions, by the run's id, are
-    written as `predictions.csv`.
-
-    Raises:
-        StoreError: If the folder cannot be written.
+    Those of its files that a reader opens, and its folders of figures and tables, are returned.
+    With `every_table` the files of single tables are written however many there are; predictions
+    are by the run's id. A StoreError is raised if the folder cannot be written.
     """
     stems = told_apart(table.file for table in document.tables)
     tables = dict(zip(stems, document.tables, strict=True))

@@ -52,9 +52,8 @@ def rows(
     high = step * max(len(labels), 2) + 0.04
     paper = style.sheet(1)
     left = 0.1 + max(style.text_width(paper, line) for text in wrapped for line in text.split("\n"))
-    columns, width = _columns(titles, COLUMNS_OF_ROWS, COLUMN - left - right, ROW_BETWEEN)
-    headings = [textwrap.wrap(title, max(8, int(width / CHARACTER))) for title in titles]
-    above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
+    columns, width, headings = _grid(titles, COLUMNS_OF_ROWS, COLUMN - left - right, ROW_BETWEEN)
+    above = ROW_ABOVE + LINE_OF_TITLE * (max(text.count("\n") for text in headings))
     figure = style.sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
     for number, heading in enumerate(headings):
@@ -65,21 +64,26 @@ def rows(
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
-        ax.set_title("\n".join(heading), size=SMALL, pad=3, linespacing=1.0)
+        ax.set_title(heading, size=SMALL, pad=3, linespacing=1.0)
         style.bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     return figure, figure.axes
 
 
-def _columns(titles: Sequence[str], most: int, room: float, between: float) -> tuple[int, float]:
-    """Return how many panels stand beside each other, each so wide that words of titles fit."""
-    longest = max(len(word) for title in (*titles, "") for word in (*title.split(), ""))
-    for columns in range(min(most, len(titles)), 1, -1):
-        width = (room - between * (columns - 1)) / columns
-        if width >= CHARACTER * min(longest, LABEL):
-            return columns, width
-    return 1, room
+def _grid(
+    titles: Sequence[str], most: int, room: float, between: float
+) -> tuple[int, float, list[str]]:
+    """Return how many panels stand in a row, how wide each is, and their titles in lines.
+
+    They are so wide that words of titles fit.
+    """
+    longest = max(len(word) for title in titles for word in ("", *title.split()))
+    least = CHARACTER * min(longest, LABEL) + between
+    columns = max(1, min(most, len(titles), int((room + between) / max(least, between))))
+    width = (room - between * (columns - 1)) / columns
+    letters = max(8, int(width / CHARACTER))
+    return columns, width, ["\n".join(textwrap.wrap(title, letters)) for title in titles]
 
 
 def in_lines(labels: Sequence[str]) -> tuple[list[str], int]:
@@ -157,16 +161,15 @@ def panels(
 
     `shape` is a panel's height over its width; `left` and `right` is room in inches.
     """
-    columns, width = _columns(titles, COLUMNS, COLUMN - left - right, BETWEEN)
-    wrapped = [textwrap.wrap(title, max(8, int(width / CHARACTER))) or [""] for title in titles]
-    above = 0.06 + LINE_OF_TITLE * max(map(len, wrapped))
+    columns, width, headings = _grid(titles, COLUMNS, COLUMN - left - right, BETWEEN)
+    above = 0.06 + LINE_OF_TITLE * max(text.count("\n") + 1 for text in headings)
     high = min(width, WIDEST) * shape
     figure = style.sheet(-(-len(titles) // columns) * (above + high + 0.02) + BELOW)
-    for number, lines in enumerate(wrapped):
+    for number, heading in enumerate(headings):
         down, across = divmod(number, columns)
         top = down * (above + high + 0.02) + above
         ax = style.place(figure, left + across * (width + BETWEEN), top, width, high)
-        ax.set_title("\n".join(lines), size=SMALL, pad=2, linespacing=1.0)
+        ax.set_title(heading, size=SMALL, pad=2, linespacing=1.0)
         style.bare(ax)
         ax.tick_params(labelbottom=number + columns >= len(titles), labelleft=across == 0)
     name_below(figure, x)
