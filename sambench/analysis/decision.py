@@ -247,9 +247,7 @@ def _cheapest(
         for place in (0, 1)
     ]
     worse = {
-        label: max(
-            (c / low for c, low in zip(costs[label], least, strict=True) if c), default=math.inf
-        )
+        label: max((c / x for c, x in zip(costs[label], least, strict=True) if c), default=math.inf)
         for label in best
     }
     limit = SAME_COST * min(worse.values())

@@ -14,6 +14,7 @@ from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
 from sambench.report import consequences
 from sambench.report.consequences import said
+from sambench.report.notes import on_few_images
 from sambench.report.table import mean_and_spread, short
 
 
@@ -27,8 +28,9 @@ def answer_text(study: Study) -> tuple[str, ...]:
     chosen = [said("no_choice", study=study, scope=scope, where=_over(study, scope))]
     if decision:
         chosen = [_choice(study, decision), consequences.cost(study, decision)]
+    few_images = on_few_images(study.groups, study.primary_metric)
     parts = [
-        " ".join(filter(None, (part, _which(study), consequences.few_images(study)))),
+        " ".join(filter(None, (part, _which(study), *few_images))),
         *chosen,
         consequences.flatness(study),
         consequences.cautions(study),
@@ -66,9 +68,8 @@ def _highest(study: Study) -> str:
         return ""
     mean, cell, line = max(known, key=lambda item: item[0])
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
-    return (
-        f"; the highest mean {study.primary_metric.in_text} is {line.title}'s, {text} % ({cell.n})"
-    )
+    name = study.primary_metric.in_text
+    return f"; the highest mean {name} is {line.title}'s, {text} % ({cell.n})"
 
 
 EQUAL = 1e-9
@@ -81,11 +82,8 @@ ACCURATE = {BETTER: "more accurate", WORSE: "less accurate", BEST: "the most acc
 
 def _how(study: Study, standing: str) -> str:
     """Return a standing in words of the primary metric."""
-    return (
-        ACCURATE[standing]
-        if study.primary == PRIMARY
-        else f"{standing} in {study.primary_metric.in_text}"
-    )
+    name = study.primary_metric.in_text
+    return ACCURATE[standing] if study.primary == PRIMARY else f"{standing} in {name}"
 
 
 def _which(study: Study) -> str:

@@ -18,7 +18,6 @@ from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.differences import unlike
-from sambench.report.notes import on_few_images
 from sambench.report.table import factor
 from sambench.report.wording import worded
 from sambench.store.search_record import TUNED
@@ -28,11 +27,6 @@ said = partial(worded, "answer.md")
 
 MOST_SEEDS = 500
 """Of more no number is given."""
-
-
-def few_images(study: Study) -> str:
-    """Say that the test images are too few for the margin, where they are."""
-    return " ".join(on_few_images(study.groups, study.primary_metric))
 
 
 def remedy(study: Study) -> str:

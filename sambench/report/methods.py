@@ -50,8 +50,8 @@ def methods(study: Study, search: SearchRecord | None = None) -> Section:
         paragraphs=paragraphs(
             "methods.md",
             "methods",
-            datasets=[(name, partial(_of, own), _folds(own), doubts(own))
-                      for name, own in datasets.items()],
+            datasets=[(name, partial(_of, own), sorted({*values_at(own, "config.fold")} - {None}),
+                       doubts(own)) for name, own in datasets.items()],
             networks=[(name, partial(_of, own), _sizes(own)) for name, own in models.items()],
             of=partial(_of, done),
             seeds=_ranges(sorted({run.config.seed for run in done})),
@@ -124,10 +124,6 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),
 }
 """What a text may name besides places in the record."""
-
-
-def _folds(runs: Iterable[RunRecord]) -> list[int]:
-    return sorted({run.config.fold for run in runs if run.config.fold is not None})
 
 
 def _sizes(runs: Iterable[RunRecord]) -> list[str]:

@@ -6,7 +6,6 @@ import functools
 import math
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -170,12 +169,8 @@ def slug(text: str) -> str:
 
 def told_apart(names: Iterable[str]) -> list[str]:
     """Return the names, each further one that is alike with its number behind."""
-    seen = Counter[str]()
-    found = []
-    for name in names:
-        seen[name] += 1
-        found.append(f"{name}--{seen[name]}" if seen[name] > 1 else name)
-    return found
+    every = list(names)
+    return [f"{x}--{k}" if (k := every[:n].count(x) + 1) > 1 else x for n, x in enumerate(every)]
 
 
 def points(margin: float) -> str:

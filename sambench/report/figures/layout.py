@@ -20,12 +20,13 @@ from sambench.report.style import BLUE, COLUMN, DPI, GREY, PALE, SMALL, TEXT, VE
 RUNS_BELOW = 0.27
 """Where single runs stand, below the mean of their row, in rows."""
 ROW, ROW_ABOVE, ROW_BELOW, ROW_BETWEEN = 0.145, 0.2, 0.4, 0.1
-LABEL, COLUMNS_OF_ROWS, CHARACTER = 22, 4, 0.057
-"""Most characters of a line of a label, most panels in a row, and a letter's width in inches."""
+LABEL, COLUMNS_OF_ROWS, LONG = 22, 4, 44
+"""Most characters of a line of a label, most panels in a row, and of what titles only two."""
 COLUMNS, BETWEEN, BELOW, LINE_OF_TITLE, WIDEST = 3, 0.14, 0.4, 0.115, 2.4
 """Of a grid; a panel is no higher than one of the widest would be."""
-STEP, GAP = 0.125, 1.08
-"""Least distance of two names in inches, and where the lines to them end, in widths of a panel."""
+STEP, GAP, LEAST = 0.125, 1.08, 1.2
+"""Least distance of two names in inches, and where the lines to them end, in widths of a panel; the
+least of these widths, beside which longer names make the sheet wider."""
 FAR = 5.0
 """How many widths of the middle half away from it a value is left outside."""
 APART = 0.3
@@ -47,16 +48,18 @@ def rows(
 
     The panels stand from left to right, then from top to bottom; `right` is room in inches.
     """
-    wrapped, lines = in_lines(labels)
-    step = ROW * max(1.0, lines * 0.85)
+    wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
+    step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
     high = step * max(len(labels), 2) + 0.04
+    columns = min(COLUMNS_OF_ROWS if max(map(len, titles)) < LONG else 2, len(titles))
     paper = style.sheet(1)
     left = 0.1 + max(style.text_width(paper, line) for text in wrapped for line in text.split("\n"))
-    columns, width, headings = _grid(titles, COLUMNS_OF_ROWS, COLUMN - left - right, ROW_BETWEEN)
-    above = ROW_ABOVE + LINE_OF_TITLE * (max(text.count("\n") for text in headings))
+    width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
+    headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
+    above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
     figure = style.sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
-    for number, heading in enumerate(headings):
+    for number, lines in enumerate(headings):
         down, across = divmod(number, columns)
         top = down * (above + high + ROW_BELOW) + above
         ax = style.place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
@@ -64,32 +67,11 @@ def rows(
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
-        ax.set_title(heading, size=SMALL, pad=3, linespacing=1.0)
+        ax.set_title("\n".join(lines), size=SMALL, pad=3, linespacing=1.0)
         style.bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     return figure, figure.axes
-
-
-def _grid(
-    titles: Sequence[str], most: int, room: float, between: float
-) -> tuple[int, float, list[str]]:
-    """Return how many panels stand in a row, how wide each is, and their titles in lines.
-
-    They are so wide that words of titles fit.
-    """
-    longest = max(len(word) for title in titles for word in ("", *title.split()))
-    least = CHARACTER * min(longest, LABEL) + between
-    columns = max(1, min(most, len(titles), int((room + between) / max(least, between))))
-    width = (room - between * (columns - 1)) / columns
-    letters = max(8, int(width / CHARACTER))
-    return columns, width, ["\n".join(textwrap.wrap(title, letters)) for title in titles]
-
-
-def in_lines(labels: Sequence[str]) -> tuple[list[str], int]:
-    """Break long labels into lines; return them, and how many lines the highest has."""
-    wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
-    return wrapped, max(text.count("\n") + 1 for text in wrapped)
 
 
 def name_below(figure: Figure, name: str) -> None:
@@ -161,15 +143,17 @@ def panels(
 
     `shape` is a panel's height over its width; `left` and `right` is room in inches.
     """
-    columns, width, headings = _grid(titles, COLUMNS, COLUMN - left - right, BETWEEN)
-    above = 0.06 + LINE_OF_TITLE * max(text.count("\n") + 1 for text in headings)
+    columns = min(COLUMNS if max(map(len, titles)) < LONG else 2, len(titles))
+    width = (COLUMN - left - right - BETWEEN * (columns - 1)) / columns
+    wrapped = [textwrap.wrap(title, max(8, int(width / 0.057))) or [""] for title in titles]
+    above = 0.06 + LINE_OF_TITLE * max(map(len, wrapped))
     high = min(width, WIDEST) * shape
     figure = style.sheet(-(-len(titles) // columns) * (above + high + 0.02) + BELOW)
-    for number, heading in enumerate(headings):
+    for number, lines in enumerate(wrapped):
         down, across = divmod(number, columns)
         top = down * (above + high + 0.02) + above
         ax = style.place(figure, left + across * (width + BETWEEN), top, width, high)
-        ax.set_title(heading, size=SMALL, pad=2, linespacing=1.0)
+        ax.set_title("\n".join(lines), size=SMALL, pad=2, linespacing=1.0)
         style.bare(ax)
         ax.tick_params(labelbottom=number + columns >= len(titles), labelleft=across == 0)
     name_below(figure, x)
@@ -182,14 +166,12 @@ def panels(
 def named_points(count: int, names: Sequence[str], above: float) -> tuple[Figure, list[Axes]]:
     """Return so many panels one above the other, with room for the names of points on their right.
 
-    The names are as long as they can be, before they are broken into lines; `above` is room above
-    each panel in inches.
+    The names are as long as they can be; `above` is room above each panel in inches.
     """
-    wrapped, lines = in_lines(names)
-    high, left, below = max(1.5, len(names) * STEP * lines), 0.52, 0.42
+    high, left, below = max(1.5, len(names) * STEP), 0.52, 0.42
     figure = style.sheet(count * (above + high + below))
-    longest = max(style.text_width(figure, line) for name in wrapped for line in name.split("\n"))
-    width = COLUMN - left - (0.32 + longest)
+    longest = max(style.text_width(figure, name) for name in names)
+    width = max(LEAST, COLUMN - left - (0.32 + longest))
     for number in range(count):
         style.place(figure, left, number * (above + high + below) + above, width, high)
     return figure, figure.axes
@@ -204,15 +186,13 @@ def label_points(ax: Axes, x: Sequence[float], y: Sequence[float], names: Sequen
     inside = ax.transAxes.inverted()
     at = inside.transform(ax.transData.transform(np.column_stack([x, y])))
     order = np.lexsort((at[:, 0], at[:, 1]))
-    wrapped, lines_of_names = in_lines(names)
-    places = _spread(at[order, 1], STEP * lines_of_names * DPI / ax.bbox.height)
+    places = _spread(at[order, 1], STEP * DPI / ax.bbox.height)
     ends = [[at[point], (GAP, height)] for point, height in zip(order, places, strict=True)]
     lines = LineCollection(ends, colors=PALE, linewidths=0.5, transform=ax.transAxes,
                            clip_on=False, zorder=0.5)  # fmt: skip
     ax.add_collection(lines, autolim=False)
     for point, height in zip(order, places, strict=True):
-        ax.text(GAP + 0.02, height, wrapped[point], size=SMALL, va="center",
-                transform=ax.transAxes, linespacing=1.0)  # fmt: skip
+        ax.text(GAP + 0.02, height, names[point], size=SMALL, va="center", transform=ax.transAxes)
 
 
 def _spread(heights: Floats, step: float) -> Floats:
