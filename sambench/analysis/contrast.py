@@ -26,9 +26,8 @@ def contrast_optimizers(
 ) -> tuple[Study, tuple[str, ...]]:
     """Compare two optimizers under every setting in which both were run, on the same images.
 
-    Each is given by its name, which stands for all its labels, or by its label where several of
-    that name differ, as in "sam (rho=0.05)". Returns also a line for each setting that only one of
-    them has.
+    Each is given by its name, which stands for all its labels, or by a label, as "sam (rho=0.05)".
+    Returns also a line for each setting that only one of them has.
     """
     made: list[Group] = []
     unmatched: list[str] = []
@@ -62,10 +61,9 @@ def contrast_runs(
     """Compare two sets of runs, without those that both share, optimizer by optimizer.
 
     Runs belong together if data set, model and optimizer are the same. What is constant on each
-    side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
-    compared, and is named; every other setting must agree. Runs that were tested on other images
-    than their counterparts are not compared. Returns also a line for what only one set has or what
-    cannot be paired.
+    side but differs between them (20 epochs here, 50 there) is what is compared, and is named;
+    every other setting must agree. Returns also a line for what only one set has or what cannot be
+    paired, as runs that were tested on other images than their counterparts.
     """
     made: list[Group] = []
     unmatched: list[str] = []

@@ -88,9 +88,8 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     """Return the slope of a logistic regression of the class on the logit of its probability.
 
     1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method with
-    steps halved until the loss falls: it is convex, so any network's slope is found. None where the
-    scores separate the classes, or are of one class, which have no finite slope. The scores are the
-    probabilities of the class; both are of shape (N,).
+    steps halved until the loss falls, which is convex. None where the scores, the probabilities of
+    the class, separate the classes or are of one, without a finite slope. Both have shape (N,).
     """
     x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
     one, other = x[positive], x[~positive]
@@ -123,9 +122,8 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
 def mean_roc(runs: Sequence[Predictions]) -> tuple[Floats, list[float]] | None:
     """Return the mean true positive rates at `RATES` (Fawcett 2006, section 9.1), and runs' areas.
 
-    Of two classes the second is the positive one. Of more, a run's curve is the mean over the
-    curves of each class against the rest, its area the mean of their areas (macro average). None
-    where no run has positives and negatives.
+    Of more than two classes, whose second is the positive one, curve and area are means over each
+    class against the rest. None where no run has positives and negatives.
     """
     curves: list[Floats] = []
     areas: list[float] = []

@@ -101,11 +101,10 @@ def _shared(groups: Sequence[Group], metric: Metric) -> tuple[str, ...]:
 
 
 def decide(study: Study, scope: Scope | None = None) -> Decision | None:
-    """Return what may be chosen; None where that is nothing.
+    """Return what may be chosen among a scope, `find_scope`'s if none is given; None for nothing.
 
     So it is where fewer than two optimizers have runs to compare, or where, on unequal units, each
-    is shown worse than another. It contradicts none of the study's statements. Without a scope it
-    is among `find_scope`'s.
+    is shown worse than another.
     """
     scope = scope or find_scope(study)
     if scope is None or len(scope.labels) < 2:
@@ -258,9 +257,8 @@ def _cheapest(
 def settle(study: Study) -> tuple[int, float | None] | None:
     """Return how many seeds would show, or rule out, a difference of the margin.
 
-    With the seconds of the missing ones, each the median runs'; None if unknown. Nothing is said
-    where nothing is open, no spread is known or no seed is missing, nor of folds, to which seeds
-    add no test images.
+    With the seconds of the missing ones, each the median runs'; None if unknown. None where nothing
+    is open, no spread known or no seed missing, and of folds, to which seeds add no test images.
     """
     found = study.main(study.primary)
     opened = [one for one in found if one.verdict == UNDECIDED and one.design == SEEDS]

@@ -42,12 +42,11 @@ Pair = tuple[tuple[tuple[Comparison, ...], ...], tuple[Comparison, ...]]
 def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None) -> Pair:
     """Compare each further line of each group with its first by one metric: one family.
 
-    Seeds share their sign flips over the settings. Where seeds are enough to be tested, the
-    statement over all settings is one of the family; where they are too few, but settings are
-    enough, it is tested over settings. A family of both seeds and folds is shared between the two
-    designs by the number of their comparisons. The margin of equivalence is the metric's own if
-    none is given. Returns for each group one comparison for each further line, if it has a
-    baseline, and one over settings for each optimizer that several have.
+    Seeds share their sign flips over the settings, and the statement over all settings is one of
+    the family; where seeds are too few, but settings enough, it is tested over settings. A family
+    of seeds and folds is shared between them by the number of their comparisons. The margin is the
+    metric's own if none is given. Returns for each group one comparison for each further line, if
+    it has a baseline, and one over settings for each optimizer that several have.
     """
     if margin is not None:
         metric = replace(metric, margin=margin)

@@ -27,14 +27,12 @@ def build_groups(
 ) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.
 
-    Runs of other images (data prepared anew, another split, other code) are never averaged
-    together: they become groups of their own.
+    Runs of other images (data prepared anew, another split, other code) are groups of their own.
 
     Args:
         records: Any runs.
         baseline: Name or label of the optimizer that comes first. Where several of its name differ
-            in a setting, the baseline is the one of most settings, or the first of these
-            (`ambiguous_baseline` says so).
+            in a setting, it is that of most settings, or the first (`ambiguous_baseline` says so).
         planned: Runs in the order of a suite, which the lines follow.
         names: Of display.
         beside: Settings in which lines of a group may differ; what is not usual is in the label.
@@ -147,9 +145,8 @@ def label_of(role: Role, telling: Container[object], unusual: Mapping[str, objec
 def _on_the_same_images(group: Group) -> Iterator[Group]:
     """Part a group whose runs were not trained and tested on the same images by the same code.
 
-    All are to have the prepared data in common and the code, with the files of one's own that all
-    need (one may bring the model); those of a fold the split; those of a line its further files.
-    Runs without a data section, as those that failed early, stay with the most.
+    All are to have the prepared data and the code in common, with files of one's own that all need;
+    those of a fold the split; those of a line its further files. Runs without data stay with most.
     """
     known = [record for record in group.records if record.data is not None]
     line_of = {id(record): line.label for line in group.lines for record in line.records}

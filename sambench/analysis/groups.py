@@ -49,8 +49,7 @@ class Line:
     """Runs, completed or not, that differ in seed and fold only (and in how folds were drawn).
 
     The label is the optimizer's name, with the settings that tell others of its name apart in any
-    table of a report, so that it is the same in all of them; the title is the label as it is
-    printed. The records are in order of split, seed and fold.
+    table of a report; the title is how it is printed. Records are in order of split, seed and fold.
     """
 
     label: str

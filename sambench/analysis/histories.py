@@ -87,9 +87,8 @@ def learning_curve(
 ) -> LearningCurve | None:
     """Average runs epoch by epoch.
 
-    Runs may end at different epochs; the curve ends with the first of them, lest the mean jump
-    where one leaves it. A geometric mean is what a logarithmic axis asks for. None where a run
-    lacks the quantity, or has no epoch.
+    The curve ends with the first run that ends, lest the mean jump where one leaves it. None where
+    a run lacks the quantity, or has no epoch.
     """
     length = min((len(epochs) for epochs in histories), default=0)
     if not length or any(e.get(quantity) is None for h in histories for e in h[:length]):

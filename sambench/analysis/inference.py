@@ -112,9 +112,8 @@ class Moments:
 def moments(differences: Floats, test_over_train: Floats | float | None = None) -> Moments:
     """Return mean, SD and standard error of each column of differences, shape (units, H).
 
-    Over folds the variance of the mean is (1/n + n_test / n_train) s^2 (Nadeau and Bengio 2003);
-    with s^2 / n alone, five times five folds reject two equal learners 4 times in 10. Of folds
-    n_test / n_train is given, for each column or for all.
+    Over folds the variance of the mean is (1/n + n_test / n_train) s^2 (Nadeau and Bengio 2003):
+    n_test / n_train is given then, for each column or for all.
     """
     there = np.isfinite(differences)
     units = there.sum(axis=0)
@@ -134,9 +133,8 @@ def moments(differences: Floats, test_over_train: Floats | float | None = None) 
 def sign_flips(units: int) -> Floats:
     """Return B sign flips of so many units, shape (B, units), the first all ones.
 
-    All 2^(units - 1) with the first sign fixed up to 12 units (the others are their negatives);
-    beyond, 10,000 drawn with a fixed seed besides the one that is all ones, which keeps the test
-    valid (Phipson and Smyth 2010).
+    All with the first sign fixed (the others are their negatives), or beyond `EXACT_UNITS` some
+    that are drawn besides that of ones, which keeps the test valid (Phipson and Smyth 2010).
     """
     if units <= EXACT_UNITS:
         places = np.arange(2 ** max(units - 1, 0))[:, None]
@@ -171,8 +169,7 @@ def max_t(differences: Floats) -> Floats:
 
     Westfall and Young's (1993) step-down max-T: signs are flipped jointly for all hypotheses of a
     unit, which keeps their dependence; the p of the k-th largest |t| is the share of flips in which
-    the largest |t| of the k-th and all smaller ones is at least as large. It holds the chance of
-    any false finding among all columns, and needs no more units for many than for one.
+    the largest |t| of the k-th and all smaller ones is at least as large.
     """
     flips = sign_flips(len(differences))
     observed = np.abs(_flipped(differences, flips[:1])[0])
@@ -241,9 +238,8 @@ def half_widths(found: Moments, family: int) -> Floats:
 def units_to_settle(sd: float, margin: float, family: int, least: int) -> int:
     """Return how many units would show, or rule out, a difference of the margin.
 
-    The least n with (t(1 - 0.05 / (2 family)) + t(0.8)) sd / sqrt(n) <= margin, each t with n - 1
-    degrees of freedom: 80 % power at the spread seen. `family` is the number of comparisons that p
-    is corrected over, `least` the fewest units of the test.
+    The least n, from `least` on, with (t(1 - 0.05 / (2 family)) + t(0.8)) sd / sqrt(n) <= margin,
+    each t with n - 1 degrees of freedom: 80 % power at the spread seen.
     """
     guess, levels = max(least, 3), np.array([1 - ALPHA / (2 * family), POWER])
     while guess < 100_000:

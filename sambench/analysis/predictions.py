@@ -22,7 +22,7 @@ from sambench.store.record import COMPLETED, RunRecord
 VERSION = 1
 RESAMPLES = 2_000
 MOST_IMAGES = 20_000
-"""Of more test images those of one outcome in all seeds are drawn together, in far less memory."""
+"""Of more test images those of one outcome in all seeds are drawn together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,8 @@ class Predictions:
 def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions:
     """Read the `predictions.npz` beside a record.
 
-    A file that the record is bound to must be the one that the run wrote, and give the accuracy
-    that the record has. A StoreError is raised if it is missing, damaged, of another version or
-    does not fit the record.
+    A StoreError is raised if it is missing, damaged, of another version, or is not what the run
+    wrote, where the record says that, or has not its accuracy.
     """
     try:
         data = read_checked(path, record.sha256_of(path.name) if record else None)
@@ -106,9 +105,8 @@ class McNemar:
 def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
     """Test whether two models err equally often on the same images.
 
-    Of the m images that one alone got right, each model should have half: p is the two-sided
-    binomial probability of a split at least as uneven (McNemar 1947, exact). A StoreError is raised
-    if the predictions are not of the same images.
+    Of the images that one alone got right, each should have half: p is the two-sided binomial
+    probability of a split at least as uneven (McNemar 1947). A StoreError is raised for other ones.
     """
     before, after = (side.correct for side in _aligned(baseline, candidate))
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
@@ -128,12 +126,11 @@ class DeLong:
 def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
     """Test whether two models rank the same images of two classes equally well.
 
-    For each positive i and negative j the placements V10_i (share of negatives ranked below i) and
-    V01_j (share of positives ranked above j) have the AUROC as their mean. The variance of two
-    AUROCs' difference is S10 / m + S01 / n, S being the variances of the differences of their
-    placements (DeLong, DeLong and Clarke-Pearson 1988), which are from midranks (Sun and Xu 2014).
-    A StoreError is raised if the predictions are not of the same images, or not of two classes with
-    at least two images each.
+    The placements V10_i of positives (share of negatives ranked below) and V01_j of negatives
+    (share of positives ranked above) have the AUROC as their mean. The variance of two AUROCs'
+    difference is S10 / m + S01 / n, S being the variances of the differences of their placements
+    (DeLong, DeLong and Clarke-Pearson 1988), which are from midranks (Sun and Xu 2014). A
+    StoreError is raised for other images, or if these are not of two classes with two each.
     """
     before, after = _aligned(baseline, candidate)
     if not before.ranks_two_classes:
@@ -176,9 +173,8 @@ def interval_over_images(
     """Return a 95 % interval of the difference in accuracy over other seeds and other test images.
 
     A bootstrap on two levels: seeds and images are drawn with replacement, each by itself, and the
-    mean of right-minus-right over both is taken. The interval over seeds alone speaks of the one
-    test set at hand. Both sides are of the same seeds, in the same order. In points; None for fewer
-    than two seeds, or where the runs had different images.
+    mean of right-minus-right over both is taken. Both sides are of the same seeds, in one order. In
+    points; None for fewer than two seeds, or where the runs had different images.
     """
     if len(baseline) < 2:
         return None

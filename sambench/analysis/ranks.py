@@ -37,12 +37,10 @@ def rank_correlation(
     """Return Kendall's tau-b of two numbers of runs, (C - D) / sqrt((P - T_1) (P - T_2)).
 
     C and D are the concordant and discordant pairs of runs, P all pairs, T those tied (Kendall
-    1945). With strata, such as optimizers, all four count pairs within a stratum only, so that
-    differences between strata have no say.
+    1945). With strata, such as optimizers, all four count pairs within a stratum only.
 
-    The bootstrap draws repeats, seeds or folds, each with the runs of all optimizers, since runs of
-    one seed share their initial weights and order of data: the interval is of the same optimizers
-    on other seeds. A ValueError is raised if the lengths differ.
+    The bootstrap draws repeats, seeds or folds, each with the runs of all optimizers: the interval
+    is of the same optimizers on other seeds. A ValueError is raised if the lengths differ.
     """
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
@@ -100,9 +98,8 @@ class Friedman:
 def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool) -> Friedman:
     """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
 
-    The scores of the k named optimizers have the shape (blocks, k); a block is a data set, or any
-    setting in which all were run. The best has rank 1. A ValueError is raised if there are fewer
-    than two blocks or optimizers, or a score is missing.
+    The scores have the shape (blocks, optimizers); a block is a data set, or any setting in which
+    all were run. A ValueError is raised for fewer than two of either, or if a score is missing.
     """
     table: Floats = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or min(table.shape) < 2 or table.shape[1] != len(names):

@@ -102,9 +102,8 @@ def build_study(
 def study_of(groups: Sequence[Group], asked: ReportSettings, metrics: Sequence[Metric]) -> Study:
     """Compare the further lines of each group with its first.
 
-    By some metrics and the primary one, which is asked for; those that no run has are passed over.
-    An UnknownNameError is raised if a margin is of no metric, a ConfigError if one says nothing: a
-    ratio of 1 or less, a fraction of 1 or more.
+    By some metrics and the primary one; those that no run has are passed over. An UnknownNameError
+    is raised if a margin is of no metric, a ConfigError if one says nothing.
     """
     given = {name: _printed_margin(name, margin) for name, margin in asked.margins.items()}
     known = measured(record for group in groups for record in group.completed)

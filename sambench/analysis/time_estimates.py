@@ -56,10 +56,9 @@ def forecast(
 ) -> Forecast:
     """Estimate the time left.
 
-    A run's time is its gradient evaluations times the median seconds (training, evaluation and
-    all else) that like runs took for one, and the median time of their curvature measurement. Of
-    kinds of runs that were timed without a finished one, curvature is not in it. A job does so many
-    open runs, in their order.
+    A run's time is its gradient evaluations times the median seconds that like runs took for one,
+    and the median time of their curvature, which is not in it where runs were timed without a
+    finished one. A job does so many open runs, in their order.
     """
     timed = timed or {}
     everything = list(standings)

@@ -152,14 +152,9 @@ def cautions(study: Study) -> str:
         many=_several_settings(study),
         tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
-    return " ".join(filter(None, (text, settling(study))))
-
-
-def settling(study: Study) -> str:
-    """Say what would settle what is undecided; nothing where runs are too few to tell."""
-    seeds = remedy(study)
-    enough = any(one.enough for one in study.main(study.primary))
-    return said("settling", remedy=seeds) if seeds and enough else ""
+    enough = any(one.enough for one in study.main(study.primary))  # else the first part says it
+    seeds = remedy(study) if enough else ""
+    return f"{text} {said('settling', remedy=seeds)}".strip() if seeds else text
 
 
 def _several_settings(study: Study) -> list[str]:

@@ -76,9 +76,8 @@ def _names(metric: Metric) -> tuple[str, ...]:
 def find_source(query: str, among: Sequence[Source]) -> Source:
     """Return the number of that name.
 
-    A cell is named `optimizer/metric`, with `setting/` in front where several have it; every part
-    may be shortened. A model's name in place of the optimizer's stands for the first line. A
-    UserError is raised if no number is of that name, or several are.
+    A cell is `optimizer/metric`, with `setting/` in front where several have it; parts may be
+    shortened, and a model stands for its first line. A UserError is raised for none or several.
     """
     exact = [one for one in among if one.name == query]
     found = exact or _find([_plain(part) for part in query.split("/")], among)

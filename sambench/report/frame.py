@@ -27,10 +27,7 @@ def load_runs(*names: str, results: str | Path = "results") -> pandas.DataFrame:
 
     Args:
         *names: Of runs or studies; ids and shell patterns will do. Without any, all runs.
-        results: Folder of the results.
-
-    Raises:
-        StoreError: If there is no run of one of the names.
+        results: Folder of the results. A StoreError is raised if it has no run of one of the names.
     """
     import pandas as pd
 

@@ -156,8 +156,7 @@ def problems(
 ) -> Section:
     """Return the last section of a report; it says so where nothing went wrong.
 
-    `damaged` has a message for each record that could not be read or believed, `few` the sentences
-    of `too_few`.
+    `damaged` has a message for each record that is not counted, `few` the sentences of `too_few`.
     """
     items = (
         *(f"Record not counted: {message}." for message in damaged),

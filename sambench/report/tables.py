@@ -42,10 +42,7 @@ MINUTES_FROM = 120.0
 
 
 def printed(found: Summary, metric: Metric, mark: str = "", *, bold: bool = False) -> Cell:
-    """Return a cell: mean, spread and number of units, with its marks.
-
-    `mark` is that of the comparison with the baseline.
-    """
+    """Return a cell: mean, spread and number of units, with its marks and the comparison's."""
     marks = (
         Mark.UNCONVERGED * bool(found.unconverged)
         + Mark.COLLAPSED * bool(found.collapsed)
@@ -71,9 +68,8 @@ def printed(found: Summary, metric: Metric, mark: str = "", *, bold: bool = Fals
 def _rows(places: Sequence[tuple[str, Group, Line]], columns: Sequence[Metric]) -> tuple[Row, ...]:
     """Return the rows, with marks of comparisons, and each column's best mean in bold.
 
-    A place is the label of a row, and the runs that it is of. A cell with a collapsed run, a
-    measurement that did not converge or a curvature of no minimum is never the best, and nothing is
-    where all are equal.
+    A place is the label of a row, and the runs that it is of. The best is one of `sure_means`;
+    nothing is where all are equal.
     """
     found = [[summarize(group, line, c) for c in columns] for _, group, line in places]
     best = [

@@ -19,10 +19,8 @@ MOST_NAMED = 6
 MOST_TERMS = 12
 """Numbers that a sum spells out."""
 
-WRITTEN = (
-    *("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short", "signed"),
-    "was",
-)
+WRITTEN = ("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short",
+           "signed", "was")  # fmt: skip
 """How templates write numbers and names, as `table` does."""
 
 

@@ -25,8 +25,8 @@ LABEL, COLUMNS_OF_ROWS, LONG = 22, 4, 44
 COLUMNS, BETWEEN, BELOW, LINE_OF_TITLE, WIDEST = 3, 0.14, 0.4, 0.115, 2.4
 """Of a grid; a panel is no higher than one of the widest would be."""
 STEP, GAP, LEAST = 0.125, 1.08, 1.2
-"""Least distance of two names in inches, and where the lines to them end, in widths of a panel; the
-least of these widths, beside which longer names make the sheet wider."""
+"""Least distance of two names in inches, where the lines to them end in widths of a panel, and the
+least width, beside which longer names make the sheet wider."""
 FAR = 5.0
 """How many widths of the middle half away from it a value is left outside."""
 APART = 0.3
