@@ -40,7 +40,7 @@ def _in_papers() -> Names:
 
 
 def read_names(path: Path) -> Names:
-    """Read a YAML file of names; missing, another file or with another key it is a ConfigError."""
+    """Read a YAML file of names; a ConfigError is raised if it is none or has another key."""
     try:
         return build(Names, read_yaml(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:

@@ -92,10 +92,7 @@ def _row(paper: str, printed: Mapping[str, Any]) -> PrintedRow:
 
 
 def family(model: str) -> str | None:
-    """Return the papers' name of a model's architecture, None for one they did not use.
-
-    `timm:` and the like in front, and sizes behind, do not matter: vit_b_16 is a vit.
-    """
+    """Return the papers' name of an architecture, as vit of timm:vit_b_16; None for another."""
     plain = model.rpartition(":")[2].lower()
     return next((name for name in FAMILIES if plain.startswith(name)), None)
 

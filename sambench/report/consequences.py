@@ -152,9 +152,13 @@ def cautions(study: Study) -> str:
         many=_several_settings(study),
         tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
-    enough = any(one.enough for one in study.main(study.primary))  # else the first part says it
-    seeds = remedy(study) if enough else ""
-    return f"{text} {said('settling', remedy=seeds)}".strip() if seeds else text
+    return " ".join(filter(None, (text, settling(study))))
+
+
+def settling(study: Study) -> str:
+    """Say what would settle what is undecided; nothing where runs are too few to tell."""
+    enough = any(one.enough for one in study.main(study.primary))
+    return said("settling", remedy=seeds) if enough and (seeds := remedy(study)) else ""
 
 
 def _several_settings(study: Study) -> list[str]:

@@ -50,8 +50,9 @@ def methods(study: Study, search: SearchRecord | None = None) -> Section:
         paragraphs=paragraphs(
             "methods.md",
             "methods",
-            datasets=[(name, partial(_of, own), sorted({*values_at(own, "config.fold")} - {None}),
-                       doubts(own)) for name, own in datasets.items()],
+            datasets=[(name, partial(_of, own), doubts(own),
+                       sorted({f for r in own if (f := r.config.fold) is not None}))
+                      for name, own in datasets.items()],
             networks=[(name, partial(_of, own), _sizes(own)) for name, own in models.items()],
             of=partial(_of, done),
             seeds=_ranges(sorted({run.config.seed for run in done})),
