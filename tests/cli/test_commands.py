@@ -211,8 +211,8 @@ def test_prepare_phantom(tmp_path: Path, phantom_data: Path) -> None:
 
 
 TOO_FEW = (
-    "split holdout: no image of malignant is in the test part; prepare more images of it, or choose "
-    "another split\n"
+    "split holdout: no image of malignant is in the test part; prepare more images of it, or "
+    "choose another split\n"
 )
 
 
