@@ -171,13 +171,18 @@ def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str
         apart = list(parts).count("test")
         yield (
             f"split {name}: {mixed:,} of the {apart:,} images that the source sets apart for "
-            f"testing are trained on; {all_told}`--split authors` keeps them apart"
+            f"testing are trained on; {all_told}{_asked('authors', 'keeps them apart')}"
         )
     elif name == "holdout" and folds and None not in folds and own:
         yield (
             f"split holdout mixes the {len(set(folds))} folds that the images come with; "
-            "`--split folds` keeps to them"
+            f"{_asked('folds', 'keeps to them')}"
         )
+
+
+def _asked(split: str, does: str = "keeps them together") -> str:
+    """Say what another split does, and how a command and a suite ask for it."""
+    return f"`--split {split}` {does} (in a suite `split: {split}`)"
 
 
 def _remedy(prepared: Prepared, seed: int) -> str:
@@ -197,15 +202,15 @@ def _remedy(prepared: Prepared, seed: int) -> str:
         )
     kind = "patient" if len(told) == number else "grouped"
     split = f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}"
-    remedy = f"`--split {split}` keeps them together"
+    remedy = _asked(split)
     parts = prepared.columns.get("part", ())
     if not {"train", "test"} <= {*parts} or None in parts:
         return remedy
     made = over_folds(prepared, "authors", [None], seed=seed)
     if not find_tear(prepared, "authors", made).leaked:
-        return "`--split authors` keeps them together"
+        return _asked("authors")
     if not told:
-        return "prepare with `--drop-duplicates`, then `--split authors` keeps them together"
+        return f"prepare with `--drop-duplicates`, then {_asked('authors')}"
     return f"{remedy}, but trains on images that the source sets apart for testing"
 
 

@@ -52,7 +52,8 @@ class Model:
         """Refuse by a ModelError images of a size it cannot take, and weights where it has none."""
         if pretrained and not self.weights:
             raise ModelError(
-                f"model {self.name!r} has no published weights; leave out --pretrained"
+                f"model {self.name!r} has no published weights; leave out --pretrained, "
+                "or `pretrained: true` in a suite"
             )
         if image_size < self.image_size or image_size % self.multiple:
             rule = f"at least {self.image_size} pixels"

@@ -103,7 +103,7 @@ def test_training_on_images_that_were_set_apart_is_said(
     done = call("prepare", "folder", *where, "--size", 16, columns=200)
     warning = (
         "of the 20 images that the source sets apart for testing are trained on; "
-        "`--split authors` keeps them apart"
+        "`--split authors` keeps them apart (in a suite `split: authors`)"
     )
     assert done.err.count(warning) == 1
     if kind == "folders":

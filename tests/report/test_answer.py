@@ -142,7 +142,9 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
     assert first.startswith(
         "For small-cnn on phantom, 3 seeds cannot show any difference to Adam; it takes 6; about "
     )
-    assert re.search(r"`--seeds \d+`, about \d+ (s|min|h \d+ min) more", first)
+    assert re.search(
+        r"`--seeds (\d+)`, or `seeds: \1` in the suite, about \d+ (s|min|h \d+ min) more", first
+    )
     assert "no evidence: SAM " in first
 
 
