@@ -132,9 +132,13 @@ def telling_settings(roles: Iterable[Role]) -> Iterator[tuple[object, str]]:
 
 
 def label_of(role: Role, telling: Container[object], unusual: Mapping[str, object]) -> str:
-    """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
-    name = str(role.given["name"])
-    told = {key: value for key, value in role.given.items() if (name, key) in telling}
+    """Name an optimizer, with what tells its namesakes apart and what is unusual in its group.
+
+    A base other than Adam is always told: nobody would think of it.
+    """
+    name, base = str(role.given["name"]), role.given["base"]
+    shown = () if base in (name, "adam") else ("base",)
+    told = {k: v for k, v in role.given.items() if k in shown or (name, k) in telling}
     settings = [f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items())]
     if role.name:  # a tuned line may have other values than it was given
         own = role.name + (f" from {settings.pop(0)}" if told and role.name == TUNED else "")

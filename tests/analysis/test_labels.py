@@ -41,6 +41,16 @@ def labels(study: Study) -> list[list[str]]:
     return [[line.label for line in group.lines] for group in study.groups]
 
 
+def test_a_base_that_is_not_the_usual_one_is_told(of_line: Maker, make_record: RecordMaker) -> None:
+    """Also where no namesake runs on another; an optimizer that is its own base needs no word."""
+    for name in ("adam", "sgd"):
+        runs = [*of_line(name, "phantom"), make_record({"name": "sam", "base": "sgd"})]
+        study = build_study(runs, ReportSettings(baseline=name))
+        assert labels(study) == [[name, "sam (base=sgd)"]]
+        assert study.groups[0].lines[1].title == "SAM (base=sgd)"
+        assert study.groups[0].lines[1].is_called("sam")
+
+
 def test_one_more_line_in_one_setting_parts_nothing_from_its_like(of_line: Maker) -> None:
     runs = [
         run
