@@ -12,7 +12,8 @@ from typing import Any
 
 from sambench.config.run_config import RunConfig
 from sambench.optim.method import optimizers
-from sambench.store.status import DONE, Standing, pending
+from sambench.store.record import COMPLETED
+from sambench.store.status import Standing, pending
 
 kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
 """Returns what the time of a gradient evaluation of a run depends on."""
@@ -46,7 +47,7 @@ Timed = Mapping[Hashable, tuple[float, int]]
 def untimed(standings: Iterable[Standing]) -> dict[Hashable, RunConfig]:
     """Return an open run of each kind of which no finished one tells the time."""
     everything = list(standings)
-    known = {kind_of(s.config) for s in everything if s.state == DONE}
+    known = {kind_of(s.config) for s in everything if s.state == COMPLETED}
     there = pending(everything)
     return {kind_of(s.config): s.config for s in there if kind_of(s.config) not in known}
 
@@ -62,7 +63,9 @@ def forecast(
     """
     timed = timed or {}
     everything = list(standings)
-    finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
+    finished = [
+        s for s in everything if s.state == COMPLETED and s.cost.get("gradient_evaluations")
+    ]
 
     def medians(of: Callable[[Standing], float | None]) -> _Medians:
         return _Medians((s.config, float(found)) for s in finished if (found := of(s)) is not None)

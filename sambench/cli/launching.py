@@ -25,7 +25,7 @@ from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.search_record import Roles
-from sambench.store.status import DAMAGED, DONE, MISSING, STALE, Standing, Survey, counts, pending
+from sambench.store.status import DAMAGED, MISSING, STALE, Standing, Survey, counts, pending
 from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 
@@ -105,8 +105,8 @@ def launch(
                 screen.warn(f"{number} {state}; `--retry {state}` does them again")
         held = [s.config for s in now if s.state == RUNNING]
         others = [config.name for config in held if config in tally.elsewhere]
-        cut |= len(held) > len(others) or any(s.state in (INTERRUPTED, DONE) for s in pending(now))
-        failures += sum(s.state != DONE or s.action != "skip" for s in now)
+        cut |= len(held) > len(others) or any(s.state in (INTERRUPTED, COMPLETED) for s in pending(now))
+        failures += sum(s.state != COMPLETED or s.action != "skip" for s in now)
         if others:
             screen.warn(
                 f"being done by another process, and missing here: {', '.join(others)}; the same "
@@ -165,7 +165,7 @@ def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> in
     """Tell which runs are not done (again), and of each that is no result why; return how many."""
     left_alone = [standing for standing in standings if standing.action == "skip"]
     numbers = counts(left_alone)
-    if done := numbers.get(DONE):
+    if done := numbers.get(COMPLETED):
         screen.say(f"{done} of {len(standings)} runs are done already")
     bad = (FAILED, DIVERGED, DAMAGED)
     for standing in left_alone:

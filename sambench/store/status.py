@@ -24,8 +24,8 @@ from sambench.store.record import (
 )
 from sambench.store.tree import CLAIM, RECORD, Store, is_absent
 
-MISSING, DONE, STALE, DAMAGED = "missing", "done", "stale", "damaged"
-STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, DONE)
+MISSING, STALE, DAMAGED = "missing", "stale", "damaged"
+STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, COMPLETED)
 REPEATABLE = (FAILED, DIVERGED, DAMAGED, INTERRUPTED, STALE)
 """States that a launch can be told to do again; interrupted runs are resumed untold."""
 
@@ -113,7 +113,7 @@ class Survey:
             return told(state, again if wished else "skip", in_one_line(record.error))
         shifts = "skip" if record.has_shifts(config.shifts) else "test under shifts"
         studies = "" if "hessian" in left else ", ".join(left)
-        return told(DONE, "measure curvature" if left else shifts, studies)
+        return told(COMPLETED, "measure curvature" if left else shifts, studies)
 
     def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
         """Return a run's record, and how it or a file beside it is damaged."""

@@ -27,7 +27,7 @@ def done(
     record = record.with_sections(
         cost={**(record.cost or {}), **cost}, data={**(record.data or {}), "train": 30}
     )
-    return Standing(config=record.config, state="done", action="skip", record=record)
+    return Standing(config=record.config, state="completed", action="skip", record=record)
 
 
 def left(

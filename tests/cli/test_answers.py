@@ -54,7 +54,7 @@ def test_compare_and_its_plan(call: Call, phantom_data: Path) -> None:
     assert table["headings"][0] == "Optimizer"
     assert [row[0] for row in table["rows"]] == ["Adam", "SAM"]
     assert all(len(row) == len(table["headings"]) for row in table["rows"])
-    assert answer(call(*words, "--plan", "--json"))["states"] == {"done": 2}
+    assert answer(call(*words, "--plan", "--json"))["states"] == {"completed": 2}
 
 
 def test_the_forecast_of_a_plan_has_the_steps_that_were_timed(

@@ -94,7 +94,7 @@ def test_compare_report_and_hessian_agree_on_a_damaged_record(
     plan = call("compare", "s.yaml", "--plan", "--json", columns=300)
     standings = {s["name"]: s for s in json.loads(plan.out)["runs"]}
     assert {name: s["state"] for name, s in standings.items()} == {
-        adam.name: "done",
+        adam.name: "completed",
         sam.name: "damaged",
     }
     reason = standings[sam.name]["note"]

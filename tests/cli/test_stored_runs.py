@@ -47,7 +47,7 @@ def test_all_runs_with_state_accuracy_age_and_what_differs(folder: Path) -> None
     assert "-gsam-" in failed[0]
     [first] = [line for line in lines if line and line[-1] == "rho=0.05"]
     assert "-sam-" in first[0]
-    assert re.search(r"done +\d\d\.\d +\d+ s", shown.out)
+    assert re.search(r"completed +\d\d\.\d +\d+ s", shown.out)
 
 
 @pytest.mark.parametrize(

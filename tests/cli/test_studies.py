@@ -93,7 +93,7 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     )
     code, shown, _ = compare("study.yaml --plan")
     assert code == 0
-    assert "2 diverged, 4 done\n" in shown
+    assert "2 diverged, 4 completed\n" in shown
     assert "0 of 6 runs have something to do; nothing was run" in shown
     code, shown, _ = compare("study.yaml --plan --retry diverged,failed")
     assert "2 of 6 runs have something to do; nothing was run" in shown

@@ -337,7 +337,7 @@ def test_an_edited_measurement_is_said_of_runs_that_were_measured_before(
     for command in commands:
         done = call(*command, columns=200)
         assert (done.code, (done.out + done.err).count(said)) == (0, 1)
-    assert "4 done\n" in call(*commands[0], columns=200).out
+    assert "4 completed\n" in call(*commands[0], columns=200).out
 
 
 def test_a_report_is_of_one_suite_file(folder: Path, call: Call) -> None:

@@ -161,7 +161,7 @@ def test_a_table_escapes_what_would_end_its_cells() -> None:
 def test_the_page_on_questions_knows_the_states_and_what_is_retried() -> None:
     page = (DOCS / "questions.md").read_text(encoding="utf-8")
     states = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    assert states == {*STATES, "collapsed"} - {"missing", "running", "done"}
+    assert states == {*STATES, "collapsed"} - {"missing", "running", "completed"}
     assert set(re.findall(r"`--retry (\w+)`", page)) <= set(REPEATABLE)
 
 

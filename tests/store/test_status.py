@@ -45,8 +45,8 @@ def put_claim(store: Store, record: RunRecord, owner: Owner, age: float = 0.0) -
     ("recorded", "curvature", "retry", "expected"),
     [
         (None, False, (), ("missing", "run")),
-        ("completed", False, (), ("done", "skip")),
-        ("completed", True, (), ("done", "measure curvature")),
+        ("completed", False, (), ("completed", "skip")),
+        ("completed", True, (), ("completed", "measure curvature")),
         ("failed", False, (), ("failed", "skip")),
         ("failed", False, ("failed",), ("failed", "run again")),
         ("diverged", True, ("failed",), ("diverged", "skip")),
@@ -75,7 +75,7 @@ def test_what_a_launch_would_do(
 def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
     record = make_record(hessian=measured())
     store.save(record)
-    assert standing(store, record, curvature=Measurement()) == ("done", "skip")
+    assert standing(store, record, curvature=Measurement()) == ("completed", "skip")
 
 
 @pytest.mark.parametrize("recorded", ["interrupted", "running", "failed"])
@@ -145,14 +145,14 @@ def test_a_claim_that_a_finished_run_left_does_not_matter(
     record = make_record()
     store.save(record)
     put_claim(store, record, Owner.this_process("cpu"))
-    assert standing(store, record) == ("done", "skip")
+    assert standing(store, record) == ("completed", "skip")
 
 
 def test_a_run_on_data_that_changed_is_stale(store: Store, make_record: RecordMaker) -> None:
     record = make_record()
     store.save(record)
-    assert standing(store, record, fingerprint=lambda name, size: "f") == ("done", "skip")
-    assert standing(store, record, fingerprint=lambda name, size: None) == ("done", "skip")
+    assert standing(store, record, fingerprint=lambda name, size: "f") == ("completed", "skip")
+    assert standing(store, record, fingerprint=lambda name, size: None) == ("completed", "skip")
     asked: list[tuple[str, int]] = []
 
     def changed(name: str, size: int) -> str:
@@ -184,8 +184,8 @@ def test_the_order_is_kept_and_counted(store: Store, make_record: RecordMaker) -
     configs = [make_record(absent).config, done.config, failed.config]
     found = Survey(store=store, retry=("failed",)).of(configs)
     assert [s.config for s in found] == configs
-    assert counts(found) == {"missing": 1, "failed": 1, "done": 1}
-    assert list(counts(found)) == ["missing", "failed", "done"]
+    assert counts(found) == {"missing": 1, "failed": 1, "completed": 1}
+    assert list(counts(found)) == ["missing", "failed", "completed"]
     assert [s.config for s in pending(found)] == [configs[0], configs[2]]
 
 
@@ -207,7 +207,7 @@ def test_a_damaged_record_is_a_state_and_stops_no_other(
     path = store.folder(record.config) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}, indent=2) + "\n")
     found = Survey(store=store).of([record.config, other.config])
-    assert [(s.state, s.action) for s in found] == [("damaged", "skip"), ("done", "skip")]
+    assert [(s.state, s.action) for s in found] == [("damaged", "skip"), ("completed", "skip")]
     assert why in found[0].note
     assert "\n" not in found[0].note
     assert standing(store, record, retry=("damaged",)) == ("damaged", "run again")
@@ -225,9 +225,9 @@ def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
     bound = {"history.jsonl": history, "model.safetensors": "not kept"}
     store.save(replace(record, artifacts=bound))
     retry = ("damaged",)
-    assert standing(store, record, retry=retry) == ("done", "skip")
+    assert standing(store, record, retry=retry) == ("completed", "skip")
     (folder / "history.jsonl").write_text('{"epoch": 2}\n')
-    assert standing(store, record) == ("done", "skip")
+    assert standing(store, record) == ("completed", "skip")
     found = Survey(store=store, retry=retry).of([record.config])[0]
     assert (found.state, found.action) == ("damaged", "run again")
     assert found.note.startswith(f"{folder / 'history.jsonl'} is not the file that its run wrote")
