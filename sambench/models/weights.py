@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench.errors import ModelError, did_you_mean
+from sambench.errors import ModelError, SambenchWarning, did_you_mean
 from sambench.files.atomic import store_errors, write_bytes
 from sambench.files.checksums import sha256_of
 
@@ -119,6 +120,11 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
             f"it has no {missing!r} of shape {tuple(own[missing].shape)}"
             f"{did_you_mean(missing, given)}"
         )
+    if unlike := [name for name in backbone if name in given and name not in fitting]:
+        here, there = (tuple(of[unlike[0]].shape) for of in (own, given))
+        said = f"{unlike[0]} has the shape {there} in {path} and {here} in this network"
+        remedy = "it keeps its random values; another image size may fit"
+        warnings.warn(f"{said}, so {remedy}", SambenchWarning, stacklevel=2)
     with torch.no_grad():
         network.load_state_dict({**own, **fitting})
     counted = [name for name in own if not name.endswith(COUNTER)]

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sambench.errors import ModelError
+from sambench.errors import ModelError, SambenchWarning
 from sambench.models.model import build_model
 from sambench.models.weights import find_weights, keep_weights, load_backbone
 
@@ -68,6 +68,17 @@ def test_the_head_is_new_even_where_its_shape_is_the_file_s(tmp_path: Path) -> N
     before = [p.clone() for p in target.parameters()][-2]
     load_backbone(target, as_safetensors(tmp_path, source.state_dict()))
     assert torch.equal([*target.parameters()][-2], before)
+
+
+def test_a_tensor_of_another_shape_is_said(tmp_path: Path) -> None:
+    """The small stem of resnet18 has no place for the published one."""
+    path = as_safetensors(tmp_path, network(0, "resnet18", size=96).state_dict())
+    small = network(1, "resnet18")
+    said = (
+        r"conv1.weight has the shape \(64, 3, 7, 7\) in .*\(64, 3, 3, 3\) in this network, so it k"
+    )
+    with pytest.warns(SambenchWarning, match=said):
+        assert "conv1.weight" in load_backbone(small, path).new
 
 
 def test_files_of_old_versions_have_no_batch_counters(tmp_path: Path) -> None:
