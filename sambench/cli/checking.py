@@ -95,12 +95,12 @@ def _check_splits(screen: Screen, prepared: Prepared, configs: Sequence[RunConfi
         known = sorted(folds, key=lambda fold: (fold is None, fold))
         for warning in leak_warning(prepared, split, known, seed=seed):
             screen.warn(f"{name}: {warning}")
-    for said in dict.fromkeys((*_batches_of_all(prepared, mine), *_wrong_labels(prepared, mine))):
+    for said in dict.fromkeys(_of_training(prepared, mine)):
         screen.warn(f"{name}: {said}")
 
 
-def _wrong_labels(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
-    """Yield a line for each share of wrong labels that leaves nothing right to be learned."""
+def _of_training(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
+    """Yield a line for each batch of all images, and each noise that leaves no label to learn."""
     number = len(prepared.classes)
     for noise in sorted({config.label_noise for config in configs}):
         if noise >= 1 - 1 / number:
@@ -109,13 +109,9 @@ def _wrong_labels(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[
                 "so a network learns nothing, or what is wrong; with "
                 f"{number} classes set it below {number - 1}/{number}"
             )
-
-
-def _batches_of_all(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
-    """Yield a line for each batch size that is more than the training images."""
     of_batches = attrgetter("batch_size", "split", "fold", "split_seed", "validation")
     for size, split, fold, seed, validation in dict.fromkeys(map(of_batches, configs)):
-        few = validation * len({*prepared.groups}) < 10
+        few = 0 < validation * len({*prepared.groups}) < 10
         if few or 2 * size > len(prepared):  # or no part can be empty or less than a batch
             parts = make_split(prepared, split, fold=fold, seed=seed, validation=validation)
             if size > (number := len(parts.train)):

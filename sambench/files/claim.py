@@ -6,9 +6,9 @@ linked into place, which only one process can; its owner touches it every few se
 tells whether an owner still works.
 
 Each claim has a token of its own. Whoever would replace the claim of a dead owner must first hold a
-second claim named after that token and then find the token still in place, so that of many one
-succeeds and no old observation displaces a newer claim. Only link, exclusive creation and rename
-are used: they are atomic on NFS too, where `flock` may lock nothing or one machine's processes.
+second claim named after that token and then find the token still in place: of many who see the same
+dead owner one succeeds, and none displaces a newer claim by an old observation. Only link, exclusive
+creation and rename are used, which are atomic on NFS too, where `flock` may lock nothing.
 """
 
 from __future__ import annotations
@@ -115,16 +115,15 @@ def lock(final: Path, doing: str, tries: int = 1) -> Iterator[None]:
     a DataError says what that is `doing`, e.g. "preparing"; a ClaimError, that nobody can tell; a
     StoreError, that the disk refuses.
     """
-    path = final.with_name(f".{final.name}.claim")
+    said = f"another process is {doing} {final}; wait until it is done"
     with ExitStack() as held:
         for left in reversed(range(tries)):
             try:
                 with store_errors(final.parent):
-                    held.enter_context(_held(path))
+                    held.enter_context(_held(final.with_name(f".{final.name}.claim")))
                 break
             except Claimed as error:
                 if not left:
-                    said = f"another process is {doing} {final}; wait until it is done"
                     raise DataError(said) from error
                 time.sleep(PAUSE_SECONDS)
         yield

@@ -4,14 +4,12 @@ Three grades. *Identical*: the same file or the same pixels. *Certain*: so alike
 structure that among all pairs of unlike images of this very set a hundredth of one pair is
 expected to be. *Possible*: alike, to be judged by eye; nothing is done with these.
 
-The null distribution is the set's own: correlations of random pairs, of which those are taken
-whose perceptual hashes are the nearest beyond the reach of the search, because images in the same
-pose are the ones that are mistaken for copies. Its upper tail is taken as exponential in Fisher's
-z = atanh(r), fitted between the 90th and the 99th percentile, which is heavier than the tail of a
-normal distribution. Where many pairs are within a few bits and most of them are unlike (many
-images on one template), their own distribution sets a higher bar at that distance. So the bar
-rises by itself where images resemble each other (chest X-rays of 28 pixels: 0.88) and where there
-are many pairs, and falls where they do not (breast ultrasound: 0.5).
+The null distribution is the set's own: correlations of random pairs whose perceptual hashes are
+the nearest beyond the reach of the search, since images in one pose are mistaken for copies. Its
+upper tail is taken as exponential in Fisher's z = atanh(r), fitted between the 90th and the 99th
+percentile. Where many pairs are within a few bits and most of them are unlike (many images on one
+template), their own distribution sets a higher bar at that distance. So the bar rises where images
+resemble each other (chest X-rays of 28 pixels: 0.88), and falls where not (breast ultrasound: 0.5).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 From the skin down: skin, subcutaneous fat with Cooper's ligaments, glandular tissue, retromammary
 fat, pectoral muscle, and the thorax with ribs and the pleural line. Echogenicity is relative to
-glandular tissue; attenuation is of the order of measured soft tissue (0.5-1 dB / (cm MHz)). The
-values were chosen to look right, not fitted to patients.
+glandular tissue, attenuation that of soft tissue (0.5-1 dB / (cm MHz)): chosen to look right.
 
 How malignant a lesion looks is one number, its score: about -2 is typical of a benign lesion and
 +2 of a malignant one. Each sign of the BI-RADS lexicon (shape, margin, orientation, echo

@@ -5,11 +5,10 @@ unpickles it; many people keep it in class folders instead.
 
 The 2-D sets of MedMNIST (Yang et al., 2023) are an npz archive for each size, breastmnist.npz,
 breastmnist_64.npz ..., with `{train,val,test}_images`, (N, S, S) or (N, S, S, 3) uint8, and
-`{train,val,test}_labels`, (N, 1) uint8. They are read without pickle; taken is the smallest that is
-no smaller than the prepared images, else the largest. BreastMNIST's labels are turned round: the
-release says 0 for malignant, every other set here counts malignant as the later class. ChestMNIST
-has fourteen labels for each image, which is not supported. Names, counts and checksums are those of
-the package medmnist 3.0.2, the names shortened.
+`{train,val,test}_labels`, (N, 1) uint8, read without pickle; taken is the smallest that is no
+smaller than the prepared images, else the largest. BreastMNIST's labels are turned round: the
+release says 0 for malignant, which every other set here counts as the later class. ChestMNIST, with
+fourteen labels for each image, is not supported. Names and checksums are those of medmnist 3.0.2.
 """
 
 from __future__ import annotations
