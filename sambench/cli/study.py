@@ -14,13 +14,7 @@ import msgspec
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.study import build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
-from sambench.cli.checking import (
-    check_datasets,
-    check_models,
-    expanded,
-    foresee,
-    say_remarks,
-)
+from sambench.cli.checking import check_datasets, check_models, expanded, foresee, say_remarks
 from sambench.cli.launching import Request, launch, run_answer, show_table
 from sambench.cli.measuring import measured_otherwise
 from sambench.cli.screen import Screen

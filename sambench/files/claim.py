@@ -7,8 +7,8 @@ tells whether an owner still works.
 
 Each claim has a token of its own. Whoever would replace the claim of a dead owner must first hold a
 second claim named after that token and then find the token still in place: of many who see the same
-dead owner one succeeds, and none displaces a newer claim by an old observation. Only link, exclusive
-creation and rename are used, which are atomic on NFS too, where `flock` may lock nothing.
+dead owner one succeeds, and none displaces a newer claim by an old observation. Only link,
+exclusive creation and rename are used: they are atomic on NFS, where `flock` may lock nothing.
 """
 
 from __future__ import annotations
