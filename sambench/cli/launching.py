@@ -105,7 +105,8 @@ def launch(
                 screen.warn(f"{number} {state}; `--retry {state}` does them again")
         held = [s.config for s in now if s.state == RUNNING]
         others = [config.name for config in held if config in tally.elsewhere]
-        cut |= len(held) > len(others) or any(s.state in (INTERRUPTED, COMPLETED) for s in pending(now))
+        open_still = any(s.state in (INTERRUPTED, COMPLETED) for s in pending(now))
+        cut |= len(held) > len(others) or open_still
         failures += sum(s.state != COMPLETED or s.action != "skip" for s in now)
         if others:
             screen.warn(
