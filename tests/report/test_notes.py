@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.troubles import Trouble, troubles
-from sambench.report.notes import problems, too_few
+from sambench.report.consequences import said as of_answer
+from sambench.report.notes import problems, said, too_few
 from tests.conftest import RecordMaker
 
 
@@ -53,3 +54,13 @@ def test_too_few_seeds_with_the_remedy(make_record: RecordMaker) -> None:
         for s in range(9)
     ]
     assert "2 folds cannot show any difference" in too_few(build_groups(folds, "adam"))[0]
+
+
+def test_a_small_share_of_leaked_images_is_not_called_none() -> None:
+    assert said("doubts", leaked=1 / 2000, apart=0).startswith("Up to 0.05 % of the test images")
+
+
+def test_all_settings_with_too_few_seeds_are_said_to_be_all() -> None:
+    facts = {"unit": "seed", "name": "AUROC"}
+    assert "(all with too few seeds to show any)" in of_answer("silent", settings=3, few=3, **facts)
+    assert "(2 of them with too few" in of_answer("silent", settings=3, few=2, **facts)
