@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from sambench.errors import UnknownNameError
+from sambench.files.yaml_text import read_own_yaml
 from sambench.store.record import RunRecord
 
 
@@ -118,83 +120,21 @@ def _look_up(found: Any, keys: Sequence[str]) -> object:
     return None if found is UNSET else found
 
 
-EQUIVALENT_POINTS, EQUIVALENT_RATIO = 1.0, 1.25
-"""Differences of less, in points of accuracy and as a factor, are called equivalent unless a suite
-says otherwise."""
-
 ONE_CLASS = "one class of all"
 """A share of 1 / K of K classes, all images of one class being right and no others."""
 
-SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
-_Kind = tuple[str, Mapping[str, Any]]
-"""Where in a record metrics of a kind are, and what they have in common."""
-_PERCENT: Mapping[str, Any] = {"scale": 100.0, "decimals": 1}
-_WHOLE: Mapping[str, Any] = {"decimals": 0}
-_HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", **_PERCENT}
-_LOW: Mapping[str, Any] = {"higher_is_better": False}
-_RATIO: Mapping[str, Any] = {**_LOW, "ratio": True, "margin": EQUIVALENT_RATIO}
-_MAJORITY, _ONE_CLASS = ({"lost": of} for of in ("final.test.majority_accuracy", ONE_CLASS))
-_SHARE: _Kind = ("final.test.", _HIGH)
-_ALIKE: _Kind = ("final.test.", {**_HIGH, "margin": EQUIVALENT_POINTS})
-_ERROR: _Kind = ("final.test.", _LOW)
-_COST: _Kind = ("cost.", _RATIO)
-_TOP, _BATCHES, _TRACE = (
-    ("hessian.", {**_RATIO, "curvature": True, "converged": f"hessian.{name}.converged"})
-    for name in ("top", "batch_spectrum", "trace")
-)
-_MASS: _Kind = ("hessian.density.", {**_HIGH, "curvature": True})
-_RISE: _Kind = ("hessian.sharpness.measures.", {**_LOW, "curvature": True})
-_PICTURE: _Kind = ("hessian.landscape.", {**_LOW, "curvature": True})
+def _metrics() -> Iterator[Metric]:
+    told = read_own_yaml("sambench.analysis", "metrics.yaml")
+    for name, own in told["metrics"].items():
+        fields = {**own}
+        while (kind := fields.pop("kind", None) or fields.pop("like", None)) is not None:
+            fields = {**told["kinds"][kind], **fields}
+        column = fields.pop("section") + fields.pop("at", name)
+        yield msgspec.convert({"name": name, "column": column, **fields}, Metric)
 
-_ROWS: tuple[tuple[Any, ...], ...] = (
-    ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, _MAJORITY),
-    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE, _ONE_CLASS),
-    ("auroc", "AUROC (%)", "auroc", _ALIKE, {"lost": 0.5}),
-    ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE),
-    ("specificity", "Specificity (%)", "specificity", _SHARE),
-    ("sensitivity_at_90", "Sensitivity at 90 % specificity (%)", "sensitivity_at_90", _SHARE),
-    ("specificity_at_90", "Specificity at 90 % sensitivity (%)", "specificity_at_90", _SHARE),
-    ("f1", "F1 (%)", "f1", _SHARE),
-    ("generalization_gap", "Gap (%)", "generalization_gap", ("final.", _HIGH), _LOW),
-    ("loss", "Test loss", "loss", _ERROR),
-    ("ece", "Calibration error", "ece", _ERROR),
-    ("brier", "Brier score", "brier", _ERROR, {"two_classes": 0.5}),
-    ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR),
-    ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s", "decimals": 1}),
-    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST, _WHOLE),
-    ("peak_memory", "Peak memory (GB)", "peak_memory_bytes", _COST, {"unit": "GB", "scale": 1e-9}),
-    ("energy", "Energy (kJ)", "energy_joules", _COST, {"unit": "kJ", "scale": 1e-3}),
-    ("top", "Top eigenvalue", "top.value", _TOP),
-    ("median", "Hessian median", "median", _BATCHES),
-    ("mean", "Hessian mean", "mean", _BATCHES),
-    ("sd", "Hessian SD", "std", _BATCHES),
-    ("trace", "Hessian trace", "trace.value", _TRACE),
-    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE, _MAJORITY),
-    *(
-        (f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE, _MAJORITY)
-        for s in SHIFTS
-    ),
-    ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS),
-    ("negative_mass", "Eigenvalues below zero (%)", "negative_mass.value", _MASS, _LOW),
-    ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE),
-    ("worst_case", "Worst-case rise", "worst-case-l2.value", _RISE),
-    ("worst_case_adaptive", "Adaptive worst-case rise", "worst-case-adaptive-l2.value", _RISE),
-    ("average_case", "Average-case rise", "average-case.value", _RISE),
-    ("average_case_adaptive", "Adaptive average-case rise", "average-case-adaptive.value", _RISE),
-    ("line_loss", "Highest loss on a random line", "line.highest_loss", _PICTURE),
-    ("plane_loss", "Highest loss on a random plane", "plane.highest_loss", _PICTURE),
-    (
-        *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
-        *("eigenvectors.highest_loss", _PICTURE),
-    ),
-)
-"""Name, title, place, kind, and what is its own, if anything."""
 
-METRICS = tuple(
-    Metric(name=name, title=title, column=section + place, **{**shared, **dict(*own)})
-    for name, title, place, (section, shared), *own in _ROWS
-)
+METRICS = tuple(_metrics())
 """Every metric, in the order of tables."""
 
 OF_A_MINIMUM = tuple(m for m in METRICS if m.curvature and m.ratio and m.name != "sd")

@@ -9,7 +9,7 @@ import numpy as np
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
 from sambench.analysis.grouping import other_settings
 from sambench.analysis.groups import REPEATS, Group, Line, by_key
-from sambench.analysis.metrics import MINUTES, SHIFTS, Metric, find_metric
+from sambench.analysis.metrics import METRICS, MINUTES, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
 from sambench.analysis.units import Summary, device_of, summarize
@@ -29,7 +29,7 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
         *("specificity_at_90", "f1", "generalization_gap", "loss", "ece", "brier"),
         "calibration_slope",
     ),
-    "disturbed test images": ("robust_accuracy", *(f"{name}_accuracy" for name in SHIFTS)),
+    "disturbed test images": tuple(m.name for m in METRICS if ".robust." in m.column),
     "around the minimum": (
         *("zero_mass", "negative_mass", "sam_step", "worst_case", "worst_case_adaptive"),
         *("average_case", "average_case_adaptive", "line_loss", "plane_loss", "eigenvector_loss"),
