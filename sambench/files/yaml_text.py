@@ -68,8 +68,12 @@ def read_yaml(text: str) -> Any:
 
 @cache
 def read_own_yaml(package: str, file: str) -> Any:
-    """Return the content of a YAML file that lies in a package of ours; it is read once."""
-    return read_yaml(resources.files(package).joinpath(file).read_text("utf-8"))
+    """Return the content of a YAML file in a package of ours, read once, by libyaml if it is there.
+
+    That is ten times as fast, and tells less of what is wrong.
+    """
+    text = resources.files(package).joinpath(file).read_text("utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", _Loader))
 
 
 def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:

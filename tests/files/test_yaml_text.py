@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from sambench.files.yaml_text import read_yaml
+import sambench
+from sambench.files.yaml_text import read_own_yaml, read_yaml
+
+PACKAGE = Path(sambench.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,10 @@ def test_nothing_is_executed() -> None:
 
 def test_pyyaml_itself_is_left_alone() -> None:
     assert yaml.safe_load("1e-4") == "1e-4"
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_files_of_the_package_mean_the_same_to_the_fast_reader(file: Path) -> None:
+    """It has the rules of YAML 1.1 and takes a key twice."""
+    package = ".".join(("sambench", *file.parent.relative_to(PACKAGE).parts))
+    assert read_own_yaml(package, file.name) == read_yaml(file.read_text("utf-8"))
