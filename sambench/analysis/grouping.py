@@ -136,7 +136,7 @@ def label_of(role: Role, telling: Container[object], unusual: Mapping[str, objec
 
     A base other than Adam is always told: nobody would think of it.
     """
-    name, base = str(role.given["name"]), role.given["base"]
+    name, base = str(role.given["name"]), role.given.get("base", "adam")
     shown = () if base in (name, "adam") else ("base",)
     told = {k: v for k, v in role.given.items() if k in shown or (name, k) in telling}
     settings = [f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items())]
