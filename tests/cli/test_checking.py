@@ -63,7 +63,7 @@ def test_nothing_is_made_for_a_run_that_cannot_be_done(folder: Path) -> None:
         (("--split", "kfold-3"), "folds: 1, 2, 3, as `--set fold=1`"),
         (("--devices", "cpu,cpu", "--pretrained"), "has no published weights"),
         (("--devices", "cpu,cpu", "--set", "replicas=2"), "give it by --devices instead"),
-        (("--devices", "cpu,xpu"), "device xpu is not there"),
+        (("--devices", "cpu,xpu"), "runs are done on cpu and cuda, not on xpu"),
         (("--set", "compile=[1, 2]"), "compile=[1, 2] is not allowed; allowed: auto, always"),
         (("--set", "capture={a: 1}"), "capture={'a': 1} is not allowed; allowed: auto, always"),
     ],

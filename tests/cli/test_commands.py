@@ -521,7 +521,11 @@ def test_an_unknown_hyperparameter(small: Callable[..., str], command: str) -> N
             ["--set", "split=centre:PUMCH"],
             "no image has centre 'PUMCH'; there are: GDPH, SYSUCC",
         ),
-        (["--pretrained"], "model 'small-cnn' has no published weights; leave out --pretrained"),
+        (
+            ["--pretrained"],
+            "model 'small-cnn' has no published weights; leave out --pretrained, or "
+            "`pretrained: true` in a suite",
+        ),
     ],
 )
 def test_bad_settings_of_a_run(
@@ -700,7 +704,7 @@ def test_a_second_comparison_skips_everything(study: tuple[Path, Sequence[str], 
 def test_a_plan_after_the_comparison(study: tuple[Path, Sequence[str], Outcome]) -> None:
     folder, command, _ = study
     done = call(folder, *command, "--plan")
-    assert done.out.count(" done   skip") == 6
+    assert done.out.count(" completed  skip") == 6
     assert done.out.endswith("0 of 6 runs have something to do; nothing was run\n")
 
 

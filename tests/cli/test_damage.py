@@ -140,7 +140,9 @@ def test_damaged_runs_are_moved_aside_and_done_again(runs: tuple[Path, Path], ca
     assert (Path("results") / "retired" / sam.name / "1" / "run.json").read_bytes() == flipped
     assert json.loads((sam / "run.json").read_text())["final"] == json.loads(before)["final"]
     assert (sam / "model.safetensors").read_bytes() == weights
-    assert call("compare", "s.yaml", "--plan", "--retry", "damaged").out.count("done   skip") == 2
+    assert (
+        call("compare", "s.yaml", "--plan", "--retry", "damaged").out.count("completed  skip") == 2
+    )
 
 
 def test_train_does_a_damaged_run_again(runs: tuple[Path, Path], call: Call) -> None:

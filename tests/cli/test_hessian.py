@@ -21,7 +21,7 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     before = records_of(tmp_path)
     file.write_text(SUITE)
     plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
-    assert plan.out.count("done   measure curvature  density") == 2
+    assert plan.out.count("completed  measure curvature  density") == 2
     done = call(tmp_path, "hessian", "tiny.yaml", *data, "--devices", "cpu,cpu")
     assert done.code == 0
     assert "2 workers on cpu" in done.err

@@ -131,6 +131,8 @@ def test_pages_after_the_first(plant, tmp_path):
     assert summarize(first)["warnings"] == (
         "passed over: 5 pages after the first of 2 files (benign/moving.png, benign/stack.tif); "
         "`--pages all` reads them",
+        "split holdout: no image of malignant is in the test part; prepare more images of it, or "
+        "choose another split",
     )
     every = prepare(FOLDER, request(root, pages="all"), tmp_path / "p", 8).prepared
     assert len(every) == 4 + 4 + 3
@@ -180,7 +182,7 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
     assert summary["warnings"] == (
         "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
         "split holdout: 4 of the 6 images that the source sets apart for testing are trained on; "
-        "`--split authors` keeps them apart",
+        "`--split authors` keeps them apart (in a suite `split: authors`)",
     )
     assert [id for id, _ in summary["dropped"]] == ["train/a/3", "train/b/3"]
 
