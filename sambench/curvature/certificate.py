@@ -102,8 +102,7 @@ class Goal:
     k: int
     tol: float
     which: Which
-    size: int
-    """Of the operator."""
+    size: int  # of the operator
 
     def choose(self, ritz: RitzValues) -> list[int]:
         """Return the positions of the wanted Ritz values, best first."""
@@ -168,14 +167,11 @@ class Goal:
         return np.stack([values, np.maximum(bounds[0], values)], axis=1)
 
     def certified(self, ritz: RitzValues, bounds: Bounds) -> list[bool]:
-        """Whether each wanted value is within the tolerance of the eigenvalue that it stands for.
-
-        Of a dominant one the sign is certified too: nothing at the other end is as large.
-        """
+        """Whether each wanted value, and the sign of a dominant one, is within the tolerance."""
         values = ritz.values[self.choose(ritz)]
         widths = self.intervals(ritz, bounds) @ [-1.0, 1.0]
         found = [self.narrow(*pair, ritz.rounding) for pair in zip(values, widths, strict=True)]
-        if self.which == "dominant":
+        if self.which == "dominant":  # nothing at the other end is as large
             other = -bounds[1] if values[0] > 0 else bounds[0][0]
             found = [found[0] and bool(abs(values[0]) - ritz.rounding >= other)]
         return found + [False] * (self.k - len(found))

@@ -21,8 +21,7 @@ from sambench.curvature.objective import Objective
 from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
 from sambench.errors import CurvatureError, SambenchWarning
 
-SAMPLES = 8
-"""Of the first batch: what the checks look at."""
+SAMPLES = 8  # of the first batch: what the checks look at
 
 STEPS = (1e-7, 1e-8, 1e-9, 1e-6, 1e-5, 1e-4)
 """Of the differences, beside the length of the weights: the most useful first."""
@@ -284,10 +283,7 @@ def _random_module(objective: Objective, inputs: Tensor) -> str | None:
 
 
 def _mixing_module(objective: Objective, parts: Sequence[Tensor]) -> str | None:
-    """Return the innermost module that makes two parts otherwise together than apart.
-
-    None where the network's own outputs are the same.
-    """
+    """Return the innermost module that makes two parts otherwise together than apart, or None."""
     runs = (torch.cat(list(parts)), *parts)
     with objective.isolated(), torch.no_grad():
         if not _mixed(*map(objective.outputs, runs)):

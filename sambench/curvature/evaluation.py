@@ -45,10 +45,7 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 class _PlainWeightNorm(TorchFunctionMode):
-    """Computes weight normalisation from plain operations.
-
-    The second derivative of the fused one is wrong on the CPU (torch 2.14 fails gradgradcheck).
-    """
+    """Plain weight normalisation: the fused one of torch 2.14 fails gradgradcheck on the CPU."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

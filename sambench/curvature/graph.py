@@ -98,12 +98,9 @@ def saved_bytes(owned: Iterable[Tensor]) -> Iterator[dict[int, int]]:
 class BatchGraph:
     """The gradient of one batch's loss, held ready to be differentiated along any direction."""
 
-    edges: Mapping[str, GradientEdge]
-    """Where in the graph each weight's gradient is, by name."""
-    parameters: Named
-    """All weights, by name, in the order of the flat vectors."""
-    num_bytes: int
-    """What the graph keeps alive."""
+    edges: Mapping[str, GradientEdge]  # where in the graph each weight's gradient is, by name
+    parameters: Named  # all weights, by name, in the order of the flat vectors
+    num_bytes: int  # what the graph keeps alive
 
     def accumulate(self, direction: Named, total: Named, weight: float) -> None:
         r"""Add the weighted product of the named weights' block and a vector to `total`, in place.

@@ -112,13 +112,11 @@ class Lanczos:
     def __init__(self, H: SymmetricOperator, start: Tensor, limit: int) -> None:
         self._H = H
         self.basis = Basis(limit)
-        self.alphas: list[float] = []
-        """Diagonal of T, all segments after each other."""
+        self.alphas: list[float] = []  # diagonal of T, all segments after each other
         self.betas: list[float] = []
         """Length of what each product left over: the entry of T beside the diagonal, but for the
         last one of a segment."""
-        self.ends: list[int] = []
-        """Rows of T in which the finished segments end."""
+        self.ends: list[int] = []  # rows of T in which the finished segments end
         self.exhausted = False
         """Whether nothing but rounding was left over: the segment's space is invariant."""
         self._links: list[tuple[int, int, float]] = []

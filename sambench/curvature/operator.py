@@ -92,10 +92,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
 
     @property
     def layers(self) -> dict[str, tuple[str, ...]]:
-        """The names of the weights of each module that owns any, in order, by its name.
-
-        A module that is only numbered has its type beside it, as in "features.4 (Conv2d)".
-        """
+        """The weights' names by module, in order; a numbered module is "features.4 (Conv2d)"."""
         modules = dict(self._objective.model.named_modules())
         found: dict[str, list[str]] = {}
         for name in self._weights:
@@ -174,10 +171,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         return view._begin()
 
     def displaced(self, direction: Named, step: float) -> HessianOperator:
-        """Return the Hessian of the same function at w + step · direction.
-
-        Weights that the direction does not name stay where they are.
-        """
+        """Return the Hessian at w + step · direction; weights that this does not name stay."""
         other = copy.copy(self)
         other._objective = self._objective.displaced(direction, step)
         other._weights = {name: other._objective.parameters[name] for name in self._weights}
@@ -192,11 +186,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         self.close()
 
     def _multiply(self, given: Tensor, dimensions: int, out: Tensor | None = None) -> Tensor:
-        """Return the products with the columns as rows, written to `out` or a fresh tensor.
-
-        Batches are outside and vectors inside. The batches' common weight is multiplied in once, at
-        the end.
-        """
+        """Return the products with the columns, as rows, written to `out` or a fresh tensor."""
         if given.ndim != dimensions or len(given) != self.size:
             raise ValueError(f"expected {self.size} rows, got shape {tuple(given.shape)}")
         with torch.inference_mode(False), exact_arithmetic(self.device):

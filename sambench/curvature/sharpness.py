@@ -246,8 +246,7 @@ class Ball:
 
     radius: float
     p: Literal[2, "inf"]
-    like: Tensor
-    """A tensor of their kind."""
+    like: Tensor  # a tensor of their kind
     source: torch.Generator
 
     def project(self, vector: Tensor) -> Tensor:

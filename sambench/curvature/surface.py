@@ -22,10 +22,8 @@ FORWARD_SHARE = 1 / 3  # of a gradient: a backward pass takes about two forward 
 class Point(NamedTuple):
     """What the network does at one place."""
 
-    loss: float
-    """The mean over all samples; infinite where the arithmetic overflows."""
-    accuracy: float
-    """The share of samples classified right; NaN where the targets are no classes."""
+    loss: float  # the mean over all samples; infinite where the arithmetic overflows
+    accuracy: float  # the share of samples classified right; NaN where the targets are no classes
 
 
 @dataclass(frozen=True, kw_only=True)

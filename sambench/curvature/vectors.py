@@ -67,8 +67,7 @@ def rounding_of(H: SymmetricOperator) -> float:
 def dot(left: Tensor, right: Tensor) -> float:
     """Return the inner product, accumulated in float64, of which no whole copy is ever held."""
     chunks = zip(torch.split(left, CHUNK), torch.split(right, CHUNK), strict=True)
-    parts = [torch.dot(a.double(), b.double()) for a, b in chunks]
-    return float(torch.stack(parts).sum())
+    return float(torch.stack([torch.dot(a.double(), b.double()) for a, b in chunks]).sum())
 
 
 def norm(vector: Tensor) -> float:

@@ -116,10 +116,7 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
 
 
 def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
-    """Yield a note if the images are not as many as in any release of the dataset.
-
-    Of a release counts what it has of the classes that were asked for.
-    """
+    """Yield a note if no release has as many images of the classes that were asked for."""
     there = Counter(str(k) for s in listing.samples for k in ("all", s.label, s.facts.get("part")))
     left_out = set(source.classes) - set(listing.classes)
     wanted = [{k: n for k, n in one.items() if k not in left_out} for one in source.releases]

@@ -20,13 +20,10 @@ _RESIDENT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Scaling:
-    """Maps pixel values 0..255 to the network's input: `(pixel / 255 - mean) / std`.
+    """Maps pixel values 0..255 to the network's input: `(pixel / 255 - mean) / std`."""
 
-    Both are one number, or one for each of the network's three channels.
-    """
-
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
+    mean: float | tuple[float, ...] = 0.0  # one number, or one for each of the three channels
+    std: float | tuple[float, ...] = 1.0  # likewise
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> Scaling:
@@ -114,14 +111,10 @@ def _in_all_channels(values: Tensor, layout: torch.memory_format) -> Tensor:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a CPU tensor on the device without waiting for it.
-
-    Only pinned memory is copied to a GPU while Python goes on. What is pinned here is torch's to
-    reuse once the copy is done.
-    """
+    """Return a CPU tensor on the device without waiting for it, which takes pinned memory."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.pin_memory().to(device, non_blocking=True)  # torch reuses it once copied
 
 
 def fits(size: int, device: torch.device) -> bool:

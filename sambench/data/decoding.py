@@ -40,8 +40,7 @@ PREPROCESSING = {
 }
 """What `decode` does by default, in words, for the manifest. Changing one prepares all anew."""
 
-PREAMBLE, DICM = 128, b"DICM"
-"""How many bytes a DICOM file may begin with, and the mark that follows them."""
+PREAMBLE, DICM = 128, b"DICM"  # bytes that a DICOM file may begin with, and the mark behind
 
 DEPTHS = (8, 10, 12, 14, 16)
 SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})

@@ -1,7 +1,4 @@
-"""Pictures of a dataset: a few images of each class, and pairs to judge whether they are copies.
-
-What writes raises `StoreError` where the disk refuses.
-"""
+"""Pictures of a dataset: a few images of each class, and pairs to judge whether they are copies."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ Pair = tuple[tuple[str, str], tuple[str, str], str]
 
 
 def write_pairs(prepared: Prepared, pairs: Sequence[Pair], title: str, path: Path) -> None:
-    """Write a PNG of up to 24 pairs; where there are none, remove an older one."""
+    """Write a PNG of up to 24 pairs, or a `StoreError`; if there are none, remove an older one."""
     if not pairs:
         path.unlink(missing_ok=True)
         return
@@ -114,7 +111,7 @@ def _sheet(prepared: Prepared, title: str, width: int, height: int) -> Image.Ima
 
 
 def write_png(image: Image.Image, path: Path) -> None:
-    """Write an image, whole or not at all."""
+    """Write an image, whole or not at all; `StoreError` where the disk refuses."""
     file = io.BytesIO()
     image.save(file, "PNG")
     write_bytes(path, file.getvalue())

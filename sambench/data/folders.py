@@ -36,9 +36,7 @@ def same_coding(name: str) -> str:
 
 
 def same_name(name: str) -> str:
-    """Return what names that are surely one have in common: not case, nor blanks around them.
-
-    Nor the coding of accents.
+    """Return a name without what makes no other name: case, blanks around it, coding of accents.
 
     >>> same_name("B\u00f6sartig ") == same_name("bo\u0308sartig")
     True

@@ -145,11 +145,7 @@ def unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
 def fingerprint(
     samples_sha256: str, images_sha256: str, changed: Mapping[str, str | int] | None = None
 ) -> str:
-    """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
-
-    Settings of the preprocessing that are not at their default are part of it, and the order of
-    the classes where it is not the usual one; the manifest has them under `changed`.
-    """
+    """Return the sha256 over two checksums and the settings that a manifest keeps as `changed`."""
     settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
     return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
 

@@ -54,10 +54,7 @@ class Partial:
     """
 
     def __init__(self, work: Path, key: str, number: int, image_size: int, recipe: Recipe) -> None:
-        """Open the images of an earlier preparation that was cut, if it had the same key, or begin.
-
-        The `key` says which images they are, and how they are decoded.
-        """
+        """Open what a cut preparation of the same `key` (images and recipe) left, or begin."""
         self.folder = work / key  # where `images.npy` is, and nothing else
         self.recipe = recipe
         self._kept = work / "records"

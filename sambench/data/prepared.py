@@ -44,10 +44,7 @@ FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A dataset that is ready for training, with the columns of `samples.csv`.
-
-    These hold text, but `fold` integers, and None where they are empty.
-    """
+    """A dataset ready for training; columns hold text, `fold` integers, and None where empty."""
 
     folder: Path
     name: str

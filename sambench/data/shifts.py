@@ -65,10 +65,7 @@ class Draws:
 
 
 def shifted(pixels: Tensor, family: str, name: str, severity: int, draws: Draws) -> Tensor:
-    """Disturb a batch (B, C, H, W) uint8 by a disturbance of a family in `STRENGTHS`.
-
-    The result is uint8 too, rounded and cut to 0..255, as a file would hold it.
-    """
+    """Disturb a batch (B, C, H, W) uint8 as in `STRENGTHS`; return uint8, rounded, in 0..255."""
     strength = STRENGTHS[family][name][severity - 1]
     image = pixels.to(torch.float32) / 255
     if name == "speckle":

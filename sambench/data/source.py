@@ -77,10 +77,7 @@ class Option:
     help: str
 
     def read(self, value: Setting | None, what: str) -> Setting:
-        """Return the value in the setting's type; `what` names both in a message.
-
-        `ConfigError` if it is no choice, no number, or out of range.
-        """
+        """Return the value in the setting's type, or a `ConfigError` that calls both `what`."""
         if self.choices:
             spelled = {str(choice).casefold(): choice for choice in self.choices}
             if str(value).casefold() not in spelled:
@@ -160,10 +157,7 @@ class Source:
     simulated: bool = False  # made on the spot, so a run that asks for them may make them
 
     def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
-        """Complete the given options with their defaults.
-
-        `ConfigError` if an option is unknown or its value not allowed.
-        """
+        """Complete options by defaults; `ConfigError` if one is unknown or its value is wrong."""
         read, options = {}, {**self.options, **COMMON}
         for name, value in given.items():
             if name not in options:

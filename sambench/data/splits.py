@@ -159,13 +159,9 @@ def trained_though_apart(prepared: Prepared, train: Indices) -> int:
 
 
 def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
-    """Yield a line if the source's own test images are trained on, or its own folds are mixed.
-
-    Folds of published datasets are one choice among others; those of one's own images were made to
-    be used.
-    """
+    """Yield a line if the source's own test images are trained on, or one's own folds are mixed."""
     parts, folds = (prepared.columns.get(fact, ()) for fact in ("part", "fold"))
-    own = source_of(prepared.name).name == "folder"
+    own = source_of(prepared.name).name == "folder"  # published folds are one choice of many
     if mixed := trained_though_apart(prepared, np.concatenate([one.train for one in made])):
         all_told = "" if all(parts) else "give each image a part, then "
         apart = list(parts).count("test")
@@ -201,8 +197,7 @@ def _remedy(prepared: Prepared, seed: int) -> str:
             "keeps them together: prepare them with `--drop-duplicates`"
         )
     kind = "patient" if len(told) == number else "grouped"
-    split = f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}"
-    remedy = _asked(split)
+    remedy = _asked(f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}")
     parts = prepared.columns.get("part", ())
     if not {"train", "test"} <= {*parts} or None in parts:
         return remedy
@@ -215,10 +210,7 @@ def _remedy(prepared: Prepared, seed: int) -> str:
 
 
 def folds_of(name: str) -> tuple[int, ...] | None:
-    """Return the folds of a split: () where it has none, None where the data bring their own.
-
-    `ConfigError` if there is no such split.
-    """
+    """Return a split's folds, () if none, None if the data bring them; `ConfigError` if unknown."""
     kind, _, number = name.partition("-")
     if name == "folds":
         return None

@@ -15,10 +15,7 @@ from sambench.files.definition import plain
 
 
 def summarize(prepared: Prepared) -> dict[str, Any]:
-    """Count what there is in a prepared dataset, in plain values.
-
-    Centres and folds are empty where they are unknown, and the account in older sets.
-    """
+    """Count what there is in a prepared dataset, in plain values, empty where nothing is known."""
     manifest = prepared.manifest
     by_centre, by_fold = (prepared.count_by(name) for name in ("centre", "fold"))
     return {
@@ -61,15 +58,11 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
 
 
 def _duplicates(prepared: Prepared) -> dict[str, Any]:
-    """Count the groups of files that are identical byte for byte, and those that differ in label.
-
-    The examples are two ids of different label from each of the first two conflicting groups.
-    """
+    """Count groups of identical files and those that differ in label; two pairs are examples."""
     groups, ids, labels = groups_of(prepared.column("sha256")), prepared.ids, prepared.labels
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
         pairs += [(ids[first], ids[other]) for other in differing[:1]]
-    images = sum(map(len, groups))
-    count = {"groups": len(groups), "images": images, "conflicting": len(pairs)}
+    count = {"groups": len(groups), "images": sum(map(len, groups)), "conflicting": len(pairs)}
     return {**count, "examples": tuple(pairs[:2])}

@@ -23,8 +23,7 @@ Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 
 GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")  # the categories of BI-RADS
 
-MOST_LOOKED_AT = 100_000
-"""Files among which one is looked for that is not where it was said to be."""
+MOST_LOOKED_AT = 100_000  # files among which one is looked for that is not where it was said to be
 
 BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write into cells without a value, in lower case."""
@@ -117,10 +116,7 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
 
 
 def _nearby(missing: Path) -> list[Path]:
-    """Return the files around whose names are that of a missing one but for case and signs.
-
-    Looked for where it should be, above, here and where downloads lie, in folders of these too.
-    """
+    """Return files nearby whose names are that of a missing one but for case and signs."""
 
     def letters(name: str) -> str:
         return "".join(filter(str.isalnum, same_name(name)))

@@ -34,8 +34,7 @@ from sambench.files.arrays import new_pixels
 from sambench.files.atomic import csv_text, write_json, write_text
 from sambench.files.definition import plain
 
-FIXED = {"part": "of the authors' parts", "fold": "folds"}
-"""Facts that say which images train and which test."""
+FIXED = {"part": "of the authors' parts", "fold": "folds"}  # facts that say what trains and tests
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,15 +25,9 @@ from sambench.errors import ClaimError, DataError
 from sambench.files.atomic import store_errors
 from sambench.files.owner import Owner, file_system_time
 
-HEARTBEAT_SECONDS = 15.0
-"""Time between two touches of a claim."""
-
-ATTEMPTS = 20
-"""Tries where the claim comes and goes under our hands."""
-
-PAUSE_SECONDS = 0.1
-"""Time between two tries for a lock that is held for a moment only."""
-
+HEARTBEAT_SECONDS = 15.0  # between two touches of a claim
+ATTEMPTS = 20  # tries where the claim comes and goes under our hands
+PAUSE_SECONDS = 0.1  # between two tries for a lock that is held for a moment only
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -134,8 +128,7 @@ def _held(path: Path, device: str = "", leftovers: tuple[str, ...] = ()) -> Iter
     """Hold a claim with a heartbeat; `leftovers` of the folder are nobody's once it is ours."""
     claim = Claim(path, _acquire(path, device))
     _sweep(claim, leftovers)
-    heart = threading.Thread(target=claim.beat, name=f"claim {path.parent.name}", daemon=True)
-    heart.start()
+    threading.Thread(target=claim.beat, name=f"claim {path.parent.name}", daemon=True).start()
     try:
         yield claim
     finally:
@@ -231,11 +224,7 @@ def _write(path: Path, own: Owner) -> Path:
 
 
 def _sweep(claim: Claim, leftovers: tuple[str, ...]) -> None:
-    """Remove what killed processes left in the middle of a write.
-
-    The work is ours now. Another process that is just trying to claim it may lose its temporary
-    file by this, and then tries again.
-    """
+    """Remove what killed processes left; one that is just claiming loses a file and tries again."""
     folder, name, own = claim.path.parent, claim.path.name, claim.owner.token
     for pattern in (*leftovers, f".{name}*", f"{name}.after-*"):
         for path in folder.glob(pattern):

@@ -27,8 +27,7 @@ from sambench.errors import LONGEST_NAME, ConfigError, did_you_mean, shown
 from sambench.files.description import allowed, parts_of
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
-"""Keys and positions that lead from the top of a structure to a value."""
+Path = tuple[str | int, ...]  # keys and positions that lead from the top of a structure to a value
 
 LARGEST = 2**63 - 1
 HUGE = 1e300
@@ -37,8 +36,7 @@ HUGE = 1e300
 NAME = r"^[A-Za-z0-9][\w.-]*$(?!\n)"
 """What a name must look like that becomes a part of a file's: no separator, nothing hidden."""
 
-EMPTY: Any = msgspec.field(default_factory=dict)
-"""Default of a mapping."""
+EMPTY: Any = msgspec.field(default_factory=dict)  # default of a mapping
 
 Whole = Annotated[int, Meta(ge=1, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]

@@ -25,10 +25,8 @@ CHANNELS = 3
 class Model:
     """An entry of `sambench list models`."""
 
-    name: str
-    """As on the command line."""
-    summary: str
-    """One line: architecture and where it comes from."""
+    name: str  # as on the command line
+    summary: str  # one line: architecture and where it comes from
     build: Callable[[int, int, bool], nn.Module]
     """Takes (classes, image size, pretrained) and returns the network, which takes (B, 3, H, W)
     float32 and returns logits (B, classes)."""
@@ -37,12 +35,9 @@ class Model:
     without them; None where it is the one that is trained from scratch."""
     weights: str = ""
     """Name of the published weights that `pretrained` loads; empty where there are none."""
-    image_size: int = 8
-    """Smallest side in pixels it accepts."""
-    multiple: int = 1
-    """The side must be a multiple of this."""
-    reference: str = ""
-    """The paper."""
+    image_size: int = 8  # smallest side in pixels it accepts
+    multiple: int = 1  # the side must be a multiple of this
+    reference: str = ""  # the paper
     pixels: Callable[[], tuple[Statistics, Statistics]] = lambda: IMAGENET
     """Returns mean and SD of each channel, pixels in [0, 1], that its weights were trained with."""
     address: Callable[[], str] = str
@@ -128,10 +123,7 @@ WIDTHS = (16, 32, 64, 96)
 
 
 def _small_cnn(classes: int, image_size: int, pretrained: bool) -> nn.Module:
-    """Four 3x3 convolutions with batch normalisation, each halving the side, then the mean.
-
-    From 64 pixels on the first convolution halves it too.
-    """
+    """Four batch-normalised 3x3 convolutions halve the side, the first twice from 64 pixels on."""
     from torch import nn
 
     layers: list[nn.Module] = []

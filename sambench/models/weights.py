@@ -30,8 +30,7 @@ LEAST_SHARE = 0.9
 COUNTER = "num_batches_tracked"
 """Buffer of batch normalisation that files of old versions of torch lack; it changes no output."""
 
-FOLDER = ".weights"
-"""In the folder of the prepared datasets; no dataset's name begins with a dot."""
+FOLDER = ".weights"  # in the folder of the prepared datasets; no dataset's name begins with a dot
 
 SAFE, OF_TORCH = ".safetensors", ".pt"
 
@@ -76,12 +75,10 @@ def _kept(folder: Path, sha256: str) -> Path | None:
 class LoadedWeights:
     """What of a file went into a network."""
 
-    tensors: int
-    """Those of the network, the counters of batch normalisation left out."""
+    tensors: int  # those of the network, the counters of batch normalisation left out
     new: tuple[str, ...]
     """Names of those that kept their random initialisation: the head, and what the file lacks."""
-    unused: tuple[str, ...]
-    """Names in the file that the network has no place for."""
+    unused: tuple[str, ...]  # names in the file that the network has no place for
 
     def __str__(self) -> str:
         """Say what was loaded and what was not, by module: "245 of 247 tensors; new: fc"."""

@@ -32,8 +32,7 @@ class Base:
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked: of the default's type and not negative.
 
-        Betas are also less than 1, as torch has it.
-        Of a class by its dotted name only those that were given: its defaults are its own.
+        Betas are below 1. Of a class by its dotted name only those given: its defaults are its own.
         """
         checked = {name: self._check(name, value) for name, value in given.items()}
         return checked if "." in self.name else {**self.settings, **checked}

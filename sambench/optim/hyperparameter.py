@@ -9,11 +9,8 @@ from typing import Any, Generic, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
 
-EPSILON = 1e-12
-"""Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
-
-LARGEST = 1e38
-"""Of any number given: float32 holds it, as torch asks of a factor."""
+EPSILON = 1e-12  # added to a norm that divides, as the authors of SAM, GSAM, WSAM and GCSAM do
+LARGEST = 1e38  # of any number given: float32 holds it, as torch asks of a factor
 
 Value = TypeVar("Value", bound="float | str | bool")
 
@@ -127,10 +124,7 @@ def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
 
 
 class Mechanics:
-    """Settings that every optimizer has besides those of its method and its base.
-
-    A run stores only those that it sets.
-    """
+    """Settings of every optimizer besides its method's and base's; a run stores those it sets."""
 
     max_norm = Hyperparameter(0.0, help="clip the direction to this norm; 0 for no clipping")
     loss_decay = Hyperparameter(

@@ -168,10 +168,7 @@ class OptimizerInfo:
     def check_names(
         self, given: Iterable[str], settings: Iterable[str], base: str, more: Iterable[str] = ()
     ) -> None:
-        """Refuse the first given hyperparameter that neither the method nor the base has.
-
-        And a base that calls a setting of its own as the method does: a group holds one of them.
-        """
+        """Refuse the first name of neither method nor base, and a setting that is of both."""
         for name in self.hyperparameters:
             if name in settings:
                 raise ConfigError(

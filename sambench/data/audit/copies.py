@@ -81,18 +81,14 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Copies:
-    """All copies in a dataset.
-
-    The family of an image, (N,), is the position of the first image that it is an identical or
-    certain copy of, through any chain: what must be on one side of a split.
-    """
+    """All copies in a dataset."""
 
     same_file: Groups  # groups of positions of byte-identical files
     same_pixels: Groups  # groups of positions of images with the same pixels
     certain: tuple[Pair, ...]  # beyond the bar; of the same pixels only the first takes part
     possible: tuple[Pair, ...]  # the most alike of the pairs below it that resemble copies
     bars: tuple[float, ...]  # correlation of fine structure that is certain, by bits that differ
-    family: Integers
+    family: Integers  # (N,) the first that each is an identical or certain copy of, by any chain
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""
@@ -164,10 +160,7 @@ def _thumbnail(image: Image.Image, side: int) -> Pixels:
 def find_copies(
     looks: Looks, checksums: Sequence[Hashable], progress: Progress = _NOBODY
 ) -> Copies:
-    """Find all copies; takes time in proportion to the square of the number of images.
-
-    `checksums` are of the images' files; None where there is no file for each image.
-    """
+    """Find all copies in quadratic time; `checksums` are of the files, None where there is none."""
     same_file = groups_of(checksums)
     same_pixels = groups_of(looks.digests)
     alone = looks.textured.copy()

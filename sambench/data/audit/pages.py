@@ -1,7 +1,4 @@
-"""An audit in words and tables, for the terminal and as Markdown, and its files beside the data.
-
-What it says is in `page.md`.
-"""
+"""An audit for the terminal and as Markdown, in the words of `page.md`, kept beside the data."""
 
 from __future__ import annotations
 

@@ -32,16 +32,12 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Lesion:
-    """A lesion, its contour in polar coordinates about its centre.
-
-    `waves` are the cosine and sine amplitudes of orders 3, 4, ... of the contour, as shares of the
-    radius: lobulated where small, irregular where large.
-    """
+    """A lesion, its contour in polar coordinates about its centre."""
 
     centre_mm: tuple[float, float]  # lateral position and depth
     semi_axes_mm: tuple[float, float]  # across and along the depth, before `tilt` turns them
     tilt: float
-    waves: Vector
+    waves: Vector  # (cosine, sine) of orders 3, 4, ..., as shares of the radius: large is irregular
     spicules: Vector  # (direction, length as a share of the radius) of each
     margin_mm: float  # width of the transition into the surroundings
     echo_db: float
@@ -96,10 +92,7 @@ def draw_lesion(score: float, generator: np.random.Generator) -> Lesion:
 
 
 def draw_tissue(lesion: Lesion, pixels: int, generator: np.random.Generator) -> Tissue:
-    """Draw a breast around the lesion, `pixels` wide, on square pixels.
-
-    The depth shown varies between images, as an operator would set it.
-    """
+    """Draw a breast around the lesion, `pixels` wide, on square pixels, to a varying depth."""
     pitch = WIDTH_MM / pixels
     rows = round(generator.uniform(31, 38) / pitch)
     depth = (np.arange(rows, dtype=np.float32) * np.float32(pitch))[:, None]

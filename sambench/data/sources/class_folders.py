@@ -37,8 +37,7 @@ from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
 from sambench.errors import DataError, Problems, some
 
-LEAST_ALIKE = 6
-"""Letters from which two names that differ in one of them are taken for one, misspelled."""
+LEAST_ALIKE = 6  # letters from which names that differ in one of them are one, misspelled
 
 MASKS = re.compile("masks|gt|ground_?truth|annotations|overlays|segmentations?")
 PICTURES = re.compile("images?|imgs?|originals?|scans")
