@@ -92,8 +92,7 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
     """Return what stands for a character that a terminal's encoding does not have."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end]
-    return "".join(PLAIN.get(character, "?") for character in text), error.end
+    return "".join(PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
 
 
 codecs.register_error("sambench", _spelled)

@@ -21,10 +21,7 @@ from sambench.store.tree import Store
 
 
 def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunConfig, ...]:
-    """Return the runs of a suite, with the folds that the datasets bring themselves.
-
-    The records of `store` tell the folds of a dataset that is not prepared any more.
-    """
+    """Return the runs of a suite; its datasets tell their folds, or else the records of `store`."""
 
     def folds(name: str, side: int) -> Sequence[int]:
         try:

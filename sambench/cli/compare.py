@@ -52,14 +52,13 @@ class Described(options.Training):
         run = {key: value for key, value in found.run.items() if key not in LISTED}
         _warn_of_partial(found.optimizer, names, run.get("base"))
         optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
-        one_split = "fold" in run or folds_of(str(run["split"])) == ()
         compared = "-".join((self.dataset, *models, *names))  # so that no two share a report
         return Suite(
             name=self.name or re.sub(r"[^A-Za-z0-9._-]+", "_", compared)[:80],
             defaults=run,
             matrix={"model": models, "optimizer": tuple(optimizers)},
             seeds=tuple(range(self.seeds)),
-            folds=None if one_split else "all",
+            folds=None if "fold" in run or folds_of(str(run["split"])) == () else "all",
             hessian=Measurement() if self.curvature else None,
             report=ReportSettings(baseline=names[0]),
         )

@@ -17,7 +17,6 @@ Names = Callable[[typer.Context, str], Iterable[Named]]
 """Returns the names that fit a command and what is typed of the word."""
 
 SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
-DEVICES = ("cpu", "cuda")
 
 
 def _registered(registry: str) -> Names:
@@ -57,7 +56,7 @@ def _devices(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Offer the devices of this machine without asking torch, which takes seconds."""
     present = Path("/dev").glob("nvidia[0-9]*")
     numbers = sorted(int(path.name.removeprefix("nvidia")) for path in present)
-    return ((name, "") for name in (*DEVICES, *(f"cuda:{number}" for number in numbers)))
+    return ((name, "") for name in ("cpu", "cuda", *(f"cuda:{number}" for number in numbers)))
 
 
 def _settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
@@ -124,11 +123,7 @@ OFFERED: Mapping[str, tuple[Names, ...]] = {
 def completed(
     command: str, parameter: str, metavar: str | None
 ) -> Callable[..., list[Named]] | None:
-    """Return what completes a parameter of a command: what begins as typed, none where it fails.
-
-    In a list, as the metavar tells, it completes the last of several names with commas between
-    them.
-    """
+    """Return what completes a parameter, of a list the last name; nothing where that fails."""
     kinds = OFFERED.get(f"{command}.{parameter}") or OFFERED.get(parameter, ())
     in_list = (metavar or "").endswith(",...")
 

@@ -45,8 +45,7 @@ class Side:
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
     """Compare two sides from stored records alone and show what the runs say."""
-    roots = (results, *sorted((results / "published").glob("*")))
-    stores = [Store(root) for root in roots]
+    stores = [Store(root) for root in (results, *sorted((results / "published").glob("*")))]
     found = list(map(sound_records, stores))
     kept = [(store, own) for store, (own, _) in zip(stores, found, strict=True)]
     records = [record for _, own in kept for record in own if not is_trial(record)]
@@ -112,8 +111,7 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
                 screen.warn(f"left out of the tests on the same images: {error}")
                 continue
             ranking = delong(before, after) if before.ranks_two_classes else None
-            what = f"{pair[1].name} against {pair[0].name}"
-            rows.append((what, mcnemar(before, after), ranking))
+            rows.append((f"{pair[1].name} against {pair[0].name}", mcnemar(before, after), ranking))
     return [predictions_table(rows)] if rows else []
 
 

@@ -168,10 +168,7 @@ def _top(top: Mapping[str, Any]) -> str:
 
 
 def _within(top: Mapping[str, Any], value: float, bound: float | None) -> bool:
-    """Whether an end of the spectrum and its bound are within the tolerance of each other.
-
-    Told from the numbers: older records allowed more for values near zero.
-    """
+    """Whether a value and its bound are within the tolerance; older records allowed more near 0."""
     return bound is not None and abs(bound - value) <= top.get("tol", 1e-2) * abs(value)
 
 
@@ -189,10 +186,7 @@ def _yes(certified: bool) -> str:
 
 
 def study_rows(hessian: Section) -> Iterator[Row]:
-    """Yield a row for every number of the studies that a record's hessian section holds.
-
-    The first row of each says what was looked at: studies of one run may differ in it.
-    """
+    """Yield a row for every number of a record's studies; the first of each says of what it is."""
     pictures = hessian.get("landscape", {})
     studies: list[tuple[Section | None, Callable[[Section], Iterator[Row]]]] = [
         (hessian.get("density"), _density),
@@ -224,8 +218,7 @@ def _sharpness(found: Section) -> Iterator[Row]:
     for name, one in found["measures"].items():
         error = "" if one["stderr"] is None else f"± {one['stderr']:.2g}"
         bound = ", a lower bound" if one["lower_bound"] else ""
-        cost = f"{one['gradient_equivalents']:.3g} gradients"
-        what = f"{name}, rho {one['rho']:g}{bound}, {cost}"
+        what = f"{name}, rho {one['rho']:g}{bound}, {one['gradient_equivalents']:.3g} gradients"
         yield "sharpness", _number(one["value"]), error, what
 
 

@@ -144,10 +144,7 @@ def _of_plan(
     given: str,
     there: tuple[list[RunRecord], list[str]] | None = None,
 ) -> Gathered:
-    """Return those runs of a plan that are `there`, with a message for each damaged one.
-
-    The plan is all that counts: runs that were made for the study before it was changed do not.
-    """
+    """Return those runs of a plan that are `there`, no others of its study, and what is damaged."""
     study = _study(plan, plan.suite, store)
     found, damaged = there or store.records(config.name for config in study.planned)
     ids = {config.id for config in study.planned}

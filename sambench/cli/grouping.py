@@ -71,16 +71,13 @@ def _names(field: Any) -> tuple[str, ...]:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command as Typer reads it: a parameter annotated with a group is its options."""
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {
-        n: hint for n, hint in hints.items() if dataclasses.is_dataclass(hint)
-    }
+    groups: dict[str, Any] = {n: h for n, h in hints.items() if dataclasses.is_dataclass(h)}
     flat: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:
             flat.extend(_parameters(groups[name]))
         else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            flat.append(parameter.replace(annotation=hints[name], kind=kind))
+            flat.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
     for parameter in flat:
         for info in getattr(parameter.annotation, "__metadata__", ()):
             info.autocompletion = completed(command.__name__, parameter.name, info.metavar)

@@ -83,8 +83,7 @@ class Around:
 
     def added_to(self, wanted: Measurement, store: Store) -> Measurement:
         """Return a measurement with what is asked for besides; the other run is looked up."""
-        names = ("density", "sharpness", "landscape")
-        asked: Any = {name: True for name in names if getattr(self, name)}
+        asked: Any = {name: True for name in OWN if getattr(self, name)}
         name = self.landscape_with
         other = None if name is None else store.find_one(name).config
         return replace(wanted, studies=replace(wanted.studies, **asked), other=other)

@@ -139,11 +139,7 @@ def carry_out(
     alone: bool,
     show: Callable[[RunRecord], None] | None = None,
 ) -> Tally:
-    """Have a launcher do what is to do of runs and their minima, and show how it goes.
-
-    Where the command is about one run alone, its error is raised. `show` shows a run that has
-    ended, where a line would.
-    """
+    """Have a launcher do runs and their minima and show it; raise the error of a run `alone`."""
     manifest = Manifest(
         configs=configs,
         data=request.data,
@@ -201,10 +197,9 @@ def show_table(
     asked: ReportSettings,
     roles: Roles | None = None,
 ) -> list[RunRecord]:
-    """Show the comparison of the runs that have a sound record, once one is completed.
+    """Show the tables of the runs that have a sound record, and how many have none.
 
-    Those that are completed are returned. A note under the first table says how many others the
-    comparison has.
+    Nothing is shown before one is completed. Returns the completed ones.
     """
     store = Store(results)
     records, _ = store.records(config.name for config in configs)

@@ -203,8 +203,7 @@ class Launching:
     slurm: list[str] | None = option(
         "KEY=VALUE,...",
         "Launch on Slurm with any options of sbatch, such as partition=gpu,timeout_min=600 "
-        "(minutes). "
-        "Repeatable.",
+        "(minutes). Repeatable.",
     )
 
     def chosen(self, suites: LauncherSettings | None, **more: object) -> LauncherSettings:
@@ -222,7 +221,8 @@ class Launching:
         )
 
         name, suites = self.launcher, suites or LOCAL
-        ours = {k: v for k, v in (more | vars(self)).items() if k not in NOT_OF_A_LAUNCHER}
+        not_of_a_launcher = ("device", "launcher", "given", "slurm")
+        ours = {k: v for k, v in (more | vars(self)).items() if k not in not_of_a_launcher}
         if self.slurm is not None or ours.get("sbatch") is not None:
             if name not in (None, "local", "slurm"):
                 raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
@@ -237,6 +237,3 @@ class Launching:
         ):
             found = found.with_options(given)
         return found
-
-
-NOT_OF_A_LAUNCHER = ("device", "launcher", "given", "slurm")

@@ -55,9 +55,8 @@ def show_summary(screen: Screen, summary: Mapping[str, Any]) -> None:
     """Show what a prepared dataset consists of."""
     channels = "grey" if summary["channels"] == 1 else "colour"
     screen.show(
-        f"{summary['name']}: {summary['images']} images, "
-        f"{summary['image_size']}x{summary['image_size']} "
-        f"{channels}, from {summary['layout']}"
+        f"{summary['name']}: {summary['images']} images, {summary['image_size']}x"
+        f"{summary['image_size']} {channels}, from {summary['layout']}"
     )
     classes = summary["classes"]
     if len(classes) > MOST_CLASSES:

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import fields
-from typing import Any
 
 from rich.markup import escape
 from rich.progress import Task, TaskID, TextColumn, TimeRemainingColumn
@@ -29,10 +28,7 @@ from sambench.training.events import Epoch, Event, Started, Tick
 
 
 class Overall:
-    """How far all runs of a command are together, several of which may go at once.
-
-    The work of each is its epochs times the gradients of a step; the clock is in seconds.
-    """
+    """How far all runs of a command are; the work of each is epochs times gradients of a step."""
 
     def __init__(
         self, runs: Sequence[RunConfig], clock: Callable[[], float] = time.monotonic
@@ -175,8 +171,7 @@ class RunDisplay:
 
     def watcher(self) -> Watcher:
         """Return who is told what this shows."""
-        told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Watcher)}
-        return Watcher(**told)
+        return Watcher(**{field.name: getattr(self, field.name) for field in fields(Watcher)})
 
     def lane(self) -> Watcher:
         """Return who is told of one more worker, which has a bar of its own in place of this."""
@@ -240,8 +235,7 @@ class RunDisplay:
 
     def _short_name(self) -> str:
         """Return the end of the run's name but for its id, as much as the terminal has room for."""
-        name = self._name.rpartition("-")[0]
-        width = self._screen.err.width
+        name, width = self._name.rpartition("-")[0], self._screen.err.width
         room = max(8, width - (80 if width >= WIDE else 40))
         return name if len(name) <= room else f"…{name[1 - room :]}"
 

@@ -87,8 +87,7 @@ class Report:
         self.names = read_names(names) if names else Names()
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
         facts: Any = {"planned": found.planned, "names": self.names, "roles": found.roles}
-        study = build_study(found.records, asked, **facts)
-        study = replace(study, part=" and ".join(found.part))
+        study = replace(build_study(found.records, asked, **facts), part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
         self.published = published or bool(found.tables)
 
@@ -100,8 +99,7 @@ class Report:
     @cached_property
     def sources(self) -> tuple[Source, ...]:
         """Every number that can be explained."""
-        runs = self.store.runs
-        found, search = self.findings, self.found.search
+        runs, found, search = self.store.runs, self.findings, self.found.search
         return tuple(sources_of(self.study, lambda r: runs / r.name / RECORD, found, search))
 
     def write(
@@ -190,8 +188,7 @@ class Report:
         found, study = self.found, self.study
         sections = by_centre(study, found.predictions, self.data)
         if found.search is not None:
-            where = str(search_path(Path("results"), found.name or ""))
-            table = search_table(found.search, where)
+            table = search_table(found.search, str(search_path(Path("results"), found.name or "")))
             sections.append(Section(title="Hyperparameter search", tables=(table,)))
         if self.findings:
             printed = paper_tables(study.groups, found.tables, self.names)

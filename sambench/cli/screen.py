@@ -28,7 +28,7 @@ MOST_WARNINGS = 20
 """Damaged records that are named one by one."""
 
 LONG_LISTING = 500
-"""Rows from which on a listing is no longer fitted to the terminal."""
+"""Rows from which on a listing is not fitted to the terminal, which takes ten times as long."""
 
 WIDE = 100
 """Columns from which on there is room for a long bar."""
@@ -103,11 +103,7 @@ class Screen:
         *,
         numbers: bool = False,
     ) -> None:
-        """Show rows of text under headings, if there are any.
-
-        Very many are shown as plain lines, in a tenth of the time. All columns but the first may
-        be `numbers`, which stand to the right.
-        """
+        """Show rows of text, if any, under headings; all columns but the first may be `numbers`."""
         listed = list(rows)
         if not listed:
             return
@@ -181,10 +177,8 @@ class SlowLines:
     """Least time from one line to the next, and from the start to the first."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
-        self._clock = clock
-        self._last = clock()
-        self._said = ""
+        self._console, self._clock = console, clock
+        self._last, self._said = clock(), ""
 
     def tell(self, text: str) -> None:
         """Say it, if the last line is long ago and was another."""

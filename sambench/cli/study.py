@@ -40,8 +40,7 @@ class Study:
     """A suite with all its runs: what there is of them, and doing what is missing."""
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
-        self.suite = suite
-        self.screen = screen
+        self.suite, self.screen = suite, screen
         self.finals = expanded(suite, request.data)
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
         self.searching = replace(self.request, suite=trials_of(suite.name), curvature=None)
@@ -53,8 +52,7 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
-        self._code = 0
-        self._began = time.monotonic()
+        self._code, self._began = 0, time.monotonic()
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
         """Show what is done and would run; `measure` times steps where no finished run tells."""
@@ -102,10 +100,7 @@ class Study:
     def _show_plan(
         self, standings: Sequence[Standing], coming: int, left: Forecast, runs_per_job: int | None
     ) -> None:
-        """Show the standing of each run, the number in each state, and the time left.
-
-        Which tuned runs are still `coming` is known when their search is done.
-        """
+        """Show each run's standing, how many are in a state or still `coming`, and the time."""
         screen, launcher = self.screen, self.request.launcher
         rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
         headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
@@ -153,18 +148,14 @@ class Study:
         return self._code
 
     def say_what_is_next(self, given: str | None) -> None:
-        """Say what too few seeds lack, what they cost, and the command that writes the report.
-
-        `given` is the suite as the user wrote it; None for a comparison of options.
-        """
+        """Say what too few seeds lack and cost, and what is next; `given` is the suite as typed."""
         if not self._done:
             return
         if given is None:
             self.screen.say(*too_few(planned_groups(self.finals, self.suite.report)))
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
-                planned = expanded(more, self.request.data)
-                left = forecast(self.request.survey().of(planned))
+                left = forecast(self.request.survey().of(expanded(more, self.request.data)))
                 self.screen.say(
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"
@@ -175,17 +166,14 @@ class Study:
         )
 
     def _warn_of_reach(self, there: Sequence[Standing]) -> None:
-        """Say of each setting of a suite file whose runs can never show a difference.
+        """Say what runs can never show, what would settle it, and which were measured otherwise.
 
-        And what would settle the comparison at the spread of the runs that are there, and which
-        were measured in another way than the suite asks. A comparison given by options is a quick
-        look; its table says so.
+        A comparison given by options is a quick look; its table says so.
         """
         if not self.suite.places:
             return
         known = [standing.record for standing in there if standing.record]
-        path = self.suite.place()
-        self.screen.warn(*measured_otherwise(known, self.suite.hessian, path))
+        self.screen.warn(*measured_otherwise(known, self.suite.hessian, self.suite.place()))
         self.screen.warn(*too_few(planned_groups(self.finals, self.suite.report)))
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
@@ -196,8 +184,7 @@ class Study:
         self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
     ) -> None:
         """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
-        ended = self._code == INTERRUPTED or (self._code and request.fail_fast)
-        if not runs or ended:
+        if not runs or self._code == INTERRUPTED or (self._code and request.fail_fast):
             return
         minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
     from sambench.store.record import RunRecord
 
-
 EXECUTION = {None: "auto", True: "always", False: "never"}
 """What a run's configuration calls the answers to `--capture` and `--compile`."""
 

@@ -135,10 +135,9 @@ class Studies(Definition, frozen=True, kw_only=True):
     def missing(self, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Return what is wanted and not in a record's hessian section: studies and pictures."""
         held = hessian or {}
-        pictures = PICTURES if self.landscape else ()
         return (
             *(name for name in (DENSITY, SHARPNESS) if getattr(self, name) and name not in held),
-            *(name for name in pictures if name not in held.get(LANDSCAPE, {})),
+            *(name for name in PICTURES if self.landscape and name not in held.get(LANDSCAPE, {})),
         )
 
 
@@ -156,10 +155,7 @@ def studies_in(hessian: Mapping[str, Any] | None) -> Section:
 
 
 def merged(hessian: Mapping[str, Any] | None, found: Section) -> Section:
-    """Return a record's hessian section with what was found, mappings within mappings joined.
-
-    Other studies, other pictures and other runs' interpolations are kept.
-    """
+    """Return a hessian section with what was found; other studies, pictures and ways are kept."""
     held = dict(hessian or {})
     before, new = held.get(LANDSCAPE, {}), found.get(LANDSCAPE, {})
     landscape = {**before, **new}

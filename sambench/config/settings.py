@@ -232,5 +232,4 @@ def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
     bases = [*BASES.values()] if info.base is None else [find_base(info.base)]
     if info.base is None and isinstance(base, str) and "." in base:
         bases.append(find_base(base))
-    of_bases = (name for base in bases for name in base.settings)
-    return {*info.hyperparameters, *declared(Mechanics), *of_bases}
+    return {*info.hyperparameters, *declared(Mechanics), *(n for b in bases for n in b.settings)}

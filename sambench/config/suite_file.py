@@ -153,10 +153,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
-    """Return a file's content over what it extends, and file and line of each part.
-
-    The files above extend this one; none may extend itself.
-    """
+    """Return a file's content over what it extends, and its places; the files above extend it."""
     content, lines = _parse(path)
     places = {place: f"{path}:{line}" for place, line in lines.items()}
     extended = content.pop("extends", None)

@@ -48,10 +48,7 @@ class Tally:
     def count(
         self, config: RunConfig, ending: RunRecord | Exception | None, watcher: Watcher
     ) -> None:
-        """Count a run and tell of it: its record, what failed, or None if another process is at it.
-
-        How many there are of a kind is known before the watcher is told.
-        """
+        """Count a run, then tell of it: its record, what failed, or None if another does it."""
         if ending is None:
             self.elsewhere.append(config)
             watcher.elsewhere(config)

@@ -42,11 +42,9 @@ class Manifest:
         return msgspec.json.encode(found, enc_hook=str)
 
     def on_cluster(self, *, gpu: bool) -> Manifest:
-        """Return it for processes of a cluster; one that was promised a GPU stops without it.
-
-        A machine that the cluster has lost holds its claims for a while.
-        """
+        """Return it for processes of a cluster; one that was promised a GPU stops without it."""
         device = "cuda" if gpu and self.device is None else self.device
+        # a machine that the cluster has lost holds its claims for a while
         return replace(self, device=device, patience=STALE_SECONDS + 2 * HEARTBEAT_SECONDS)
 
     @classmethod

@@ -54,8 +54,7 @@ class Member:
     """A worker as its pool sees it: its process, and the run that it does."""
 
     def __init__(self, pool: Pool, device: str, watcher: Watcher) -> None:
-        self.device = device
-        self.watcher = watcher
+        self.device, self.watcher = device, watcher
         self.index: int | None = None
         self.ready = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)

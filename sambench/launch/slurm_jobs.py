@@ -140,17 +140,14 @@ def name_own(suite: str | None, run: str) -> None:
 
 
 class Job(NamedTuple):
-    """A job that is not over, in the fields of `_FORMAT`, as `squeue` writes them.
+    """A job that is not over, in the fields of `_FORMAT`, as `squeue` writes them."""
 
-    The id is as `26_3` in an array. The comment is the launch's folder, unless the user gave one.
-    """
-
-    id: str
+    id: str  # in an array as 26_3
     state: str
     reason: str
     node: str
     start: str
-    comment: str
+    comment: str  # the launch's folder, unless the user gave one
     name: str
 
     def __str__(self) -> str:

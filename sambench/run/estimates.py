@@ -86,8 +86,7 @@ def measure_pace(config: RunConfig, data: Path, device: torch.device) -> Pace:
     On a CPU one thread is used, as `compare` does. Data that are not prepared, or that the model
     does not take, are a UserError.
     """
-    threads = 1 if device.type == "cpu" else None
-    with torch_threads(threads), numerics(config.precision):
+    with torch_threads(1 if device.type == "cpu" else None), numerics(config.precision):
         parts = load_parts(config, data, device)
         network = build_network(config, len(parts.prepared.classes), device).train()
         layout = layout_of(network, device)

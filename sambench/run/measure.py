@@ -100,10 +100,7 @@ def measure_hessian(
         journal = Journal(weights.parent / JOURNAL, identity)
         penalty = _penalty(config) if settings.include_l2 else 0.0
         section = measure(
-            *(*subject.on, settings),
-            l2=penalty,
-            journal=journal,
-            on_progress=on_progress,
+            *(*subject.on, settings), l2=penalty, journal=journal, on_progress=on_progress
         )
         section |= {"available_samples": subject.available, "settings": plain(settings)}
         section["code"] = " at ".join(filter(None, (sambench.__version__, git_state())))

@@ -39,8 +39,7 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
         config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
     ).to(device)
     if not is_shipped(config.model):
-        side = config.image_size
-        check_network(model, config.model, classes=classes, side=side, device=device)
+        check_network(model, config.model, classes=classes, side=config.image_size, device=device)
     return model
 
 

@@ -288,5 +288,4 @@ class _Run:
         self.on_event(epoch)
 
     def _save_history(self) -> str:
-        history = self.training.state.history
-        return self.store.save_history(self.config, [asdict(line) for line in history])
+        return self.store.save_history(self.config, map(asdict, self.training.state.history))

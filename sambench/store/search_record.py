@@ -157,8 +157,7 @@ def found_now(
     suite: str, search: Search, tunings: Sequence[Tuning], records: Mapping[str, RunRecord]
 ) -> SearchRecord:
     """Return what the runs of a suite's trials say by now; their records are by id."""
-    found = [_tuning(tuning, records) for tuning in tunings]
-    return SearchRecord(suite=suite, search=search, tunings=found)
+    return SearchRecord(suite=suite, search=search, tunings=[_tuning(t, records) for t in tunings])
 
 
 def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:

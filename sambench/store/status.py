@@ -117,9 +117,8 @@ class Survey:
 
     def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
         """Return a run's record, and how it or a file beside it is damaged."""
-        path = folder / RECORD
         try:
-            record = self.known.get(config.id) or self.store.read(path, expected=config)
+            record = self.known.get(config.id) or self.store.read(folder / RECORD, expected=config)
         except DamagedError as error:
             return None, "" if is_absent(error) else _without_remedy(error)
         return record, self._damage_beside(record, folder)

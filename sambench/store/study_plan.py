@@ -50,8 +50,7 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
 def write_plan(results: Path, plan: StudyPlan, *, joins: bool = False) -> None:
     """Keep the plan of a study in place of its last, or have its runs join those of the last.
 
-    Other processes may do so at the same time. A StoreError if it cannot be written, or is to join
-    a damaged one.
+    Others may do so too. A StoreError if it cannot be written, or is to join a damaged one.
     """
     path = results / "studies" / f"{plan.suite}.json"
     with lock(path, "writing", tries=100):

@@ -53,14 +53,11 @@ def without_collection() -> Iterator[None]:
 
 
 def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
-    """Have records of the same surroundings share one description of them: a tenth of the memory.
-
-    Not of a run that was resumed or needs a plugin: their descriptions hold a list or a mapping.
-    """
+    """Have records of the same surroundings share one description: a tenth of the memory."""
     own = record.environment
     try:
         same = known.setdefault(own, own)
-    except TypeError:
+    except TypeError:  # it holds a list or a mapping: the run was resumed or needs a plugin
         return record
     return record if same is own else replace(record, environment=same)
 
@@ -194,9 +191,8 @@ class Store:
             there = self.names()
             known = set(there)
             for name in there if names is None else (name for name in names if name in known):
-                path = self.runs / name / RECORD
                 try:
-                    found.append(_sharing(self.read(path), alike))
+                    found.append(_sharing(self.read(self.runs / name / RECORD), alike))
                 except DamagedError as error:
                     damaged += [] if is_absent(error) else [str(error)]
         return found, damaged
@@ -232,8 +228,7 @@ class Store:
         """
         with self.claim(config) as claim, store_errors(self.root):
             aside = self.root / "retired" / config.name
-            number = 1 + sum(1 for _ in aside.glob("*"))
-            target = aside / str(number)
+            target = aside / str(1 + sum(1 for _ in aside.glob("*")))
             target.mkdir(parents=True)
             for path in self.folder(config).iterdir():
                 if path != claim.path:
@@ -287,8 +282,7 @@ class Store:
     def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
         """Hold a run for this process, or raise Claimed where a living process holds it.
 
-        A run of another user's that we may not write is a ClaimError. The device is for others to
-        see.
+        Another user's run that we may not write is a ClaimError. The device is for others to see.
         """
         with ExitStack() as held:
             try:

@@ -26,8 +26,7 @@ class Clock:
     overhead: InitVar[float] = 0.0  # of earlier sessions
 
     def __post_init__(self, overhead: float) -> None:
-        earlier = self.trained + self.evaluation_seconds + overhead
-        self._started = awake_time.begin() - earlier
+        self._started = awake_time.begin() - (self.trained + self.evaluation_seconds + overhead)
         self._running: float | None = None
 
     @contextmanager
@@ -67,8 +66,7 @@ class Clock:
     @property
     def overhead_seconds(self) -> float:
         """All other time: building, loading, warm-up, checkpoints."""
-        since = awake_time() - self._started
-        return max(0.0, since - self.trained - self.evaluation_seconds)
+        return max(0.0, awake_time() - self._started - self.trained - self.evaluation_seconds)
 
     def _pause(self) -> None:
         if self._running is not None:

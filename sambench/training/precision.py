@@ -27,8 +27,7 @@ def numerics(precision: str) -> Iterator[None]:
     torch allows it in convolutions by default, which would make "fp32" a lie on a GPU.
     """
     before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    allowed = precision != "fp32"
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
     try:
         yield
     finally:

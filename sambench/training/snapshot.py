@@ -44,14 +44,12 @@ class Snapshots:
     device: torch.device  # where it is trained; its generator (dropout) is kept too
 
     def __post_init__(self) -> None:
-        self._saved = time.monotonic()
-        self._took = 0.0
+        self._saved, self._took = time.monotonic(), 0.0
 
     @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
-        interval = max(CHECKPOINT_SECONDS, self._took / LARGEST_SHARE)
-        return time.monotonic() - self._saved >= interval
+        return time.monotonic() - self._saved >= max(CHECKPOINT_SECONDS, self._took / LARGEST_SHARE)
 
     def save(self, state: TrainingState, clock: Clock) -> None:
         """Write a checkpoint, as `save_checkpoint` does."""

@@ -87,8 +87,7 @@ class Tallies:
     """The summed loss and the hits of a state; the first replica keeps the merged sum."""
 
     def __init__(self, state: TrainingState, replicas: Replicas) -> None:
-        self._state = state
-        self._replicas = replicas
+        self._state, self._replicas = state, replicas
         self._before = state.hits.clone()
         self.keep_on_first()
 

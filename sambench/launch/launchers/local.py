@@ -62,15 +62,11 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """The workers of a launch: a device for each; a single one is this process itself.
-
-    `threads` of each; None leaves them to torch, which takes all cores. The note tells them, why
-    there are no more workers, and what would use the idle cores.
-    """
+    """The workers of a launch: a device for each; a single one is this process itself."""
 
     devices: Sequence[str]
-    threads: int | None
-    note: str
+    threads: int | None  # of each; None leaves them to torch, which takes all cores
+    note: str  # tells these, why there are no more workers, and what would use the idle cores
 
 
 def form_crew(manifest: Manifest, devices: Sequence[str], options: Mapping[str, str]) -> Crew:

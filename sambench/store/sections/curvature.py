@@ -40,8 +40,7 @@ class Top(Section, frozen=True, kw_only=True):
     matvecs: Annotated[Count, "Hessian-vector products used."]
     converged: Annotated[bool, "Whether all values are certified."]
     ended_by: Annotated[
-        EndedBy,
-        'Why the computation ended; in older records "tolerance" may stand for "rounding".',
+        EndedBy, 'Why the computation ended; in older records "tolerance" may stand for "rounding".'
     ]
     tol: Annotated[Amount, "The relative error that was asked for."]
 

@@ -101,8 +101,7 @@ class Data(Section, frozen=True, kw_only=True):
     test: Annotated[Count, "Number of test images."]
     split_sha256: Annotated[str, "Checksum of the stored split."]
     wrong_labels: Annotated[
-        Count,
-        "Number of training images that were given a wrong label on purpose (`label_noise`).",
+        Count, "Number of training images that were given a wrong label on purpose (`label_noise`)."
     ]
     leaked: Annotated[
         Count | UnsetType,
@@ -226,8 +225,7 @@ class Perturbation(Section, frozen=True, kw_only=True):
 
     epsilon_norm: Annotated[Amount, "Length of e, L2 over all trainable tensors."]
     one_dimensional_share: Annotated[
-        Fraction,
-        "Share of |e|² in tensors of one dimension: biases and normalisation layers.",
+        Fraction, "Share of |e|² in tensors of one dimension: biases and normalisation layers."
     ]
     gradient_cosine: Annotated[float, "Cosine of the angle between the gradients at w and w + e."]
     gradient_norm_ratio: Annotated[Amount, "Length of the gradient at w + e divided by that at w."]
