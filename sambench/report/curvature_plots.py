@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sambench.analysis.inference import Floats
 from sambench.files.arrays import Arrays, read_arrays
@@ -115,6 +115,7 @@ def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Li
     """
     x, mean, error, resolved = (arrays[name] for name in DENSITY)
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
                     color=BLUE, alpha=0.3, lw=0)  # fmt: skip
     above = np.where(mean > own, mean, np.nan)

@@ -137,6 +137,9 @@ def test_the_density_states_what_is_near_zero(
     ]
     assert (ax.get_xscale(), ax.get_yscale()) == ("asinh", "log")
     assert list(ax.get_xticks()) == [-0.1, 0, 0.1, 1, 10]
+    powers = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(powers) > 1
+    assert all(set(text) <= {*"0123456789.k·⁻⁰¹²³⁴⁵⁶⁷⁸⁹"} for text in powers)  # no TeX: `10⁻⁴`
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e7])
