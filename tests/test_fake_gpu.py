@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+import sambench
 from sambench.data.augment import AUGMENTATIONS, make_augmentation
 from sambench.data.batches import Images, Scaling
 from sambench.data.shifts import STRENGTHS, Draws, shifted
@@ -37,6 +39,7 @@ from sambench.training.rewind import Moment, Rewindable
 from sambench.training.state import Tallies, TrainingState, WeightAverage
 from sambench.training.step import Batch, Step
 
+PACKAGE = str(Path(sambench.__file__).parent)
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 PLACES = torch.arange(4)
 
@@ -96,7 +99,7 @@ class Watch(TorchDispatchMode):
     def _note(self, given: list[Tensor]) -> None:
         if any(not tensor.is_cpu for tensor in given):
             frames = (frame.f_code for frame, _ in traceback.walk_stack(None))
-            self.waits += [next(c.co_qualname for c in frames if "/sambench/" in c.co_filename)]
+            self.waits += [next(c.co_qualname for c in frames if c.co_filename.startswith(PACKAGE))]
 
 
 @pytest.fixture

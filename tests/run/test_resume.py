@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import stat
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,9 +256,13 @@ def killed_at(operation: int, config: RunConfig, paths: Paths) -> bool:
         _die_before(operation)
         try:
             run_one(config, paths, device=CPU)
-        finally:
             os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
     _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
     return os.WIFSIGNALED(status)
 
 
