@@ -45,7 +45,12 @@ PLACES = torch.arange(4)
 
 
 def why_not() -> str:
-    """Return why fake CUDA tensors cannot be used here; nothing where they can."""
+    """Return why fake CUDA tensors cannot be used here; nothing where they can.
+
+    The first backward pass of a process starts a thread for each device. Here it comes before torch
+    takes the fake one for there: with such threads a process cannot be forked, as other tests do.
+    """
+    torch.zeros(1, requires_grad=True).sum().backward()
     try:
         with FakeTensorMode():
             torch.zeros(2, device=GPU).to("cpu").to(GPU)
