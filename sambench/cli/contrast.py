@@ -49,7 +49,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     found = list(map(sound_records, stores))
     kept = [(store, own) for store, (own, _) in zip(stores, found, strict=True)]
     records = [record for _, own in kept for record in own if not is_trial(record)]
-    sides = [_side(text, kept, data, results) for text in (first, second)]
+    sides = [_side(text, kept, records, data, results) for text in (first, second)]
     unread = [message for _, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
     screen.warn_of_damage(list(dict.fromkeys(unread)))
@@ -116,10 +116,13 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
 
 
 def _side(
-    text: str, kept: Sequence[tuple[Store, Sequence[RunRecord]]], data: Path, results: Path
+    text: str,
+    kept: Sequence[tuple[Store, Sequence[RunRecord]]],
+    records: Sequence[RunRecord],
+    data: Path,
+    results: Path,
 ) -> Side:
-    """Find out what a side is, among the sound records of each folder."""
-    records = [record for _, own in kept for record in own if not is_trial(record)]
+    """Find out what a side is, among the sound records of each folder; `records` are no trials."""
     path, known = Path(text), {info.name for info in optimizers.list()}
     known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:

@@ -100,8 +100,9 @@ def launch(
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
     if tally.errors or tally.elsewhere:
         now = replace(request, retry=()).survey().of(todo)
+        states = counts(now)
         for state in (FAILED, DAMAGED):
-            if number := counts(now).get(state):
+            if number := states.get(state):
                 screen.warn(f"{number} {state}; `--retry {state}` does them again")
         held = [s.config for s in now if s.state == RUNNING]
         others = [config.name for config in held if config in tally.elsewhere]

@@ -86,8 +86,10 @@ class Report:
         gc.freeze()  # they stay to the end: no need to look for garbage among them then
         self.names = read_names(names) if names else Names()
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
-        facts: Any = {"planned": found.planned, "names": self.names, "roles": found.roles}
-        study = replace(build_study(found.records, asked, **facts), part=" and ".join(found.part))
+        study = build_study(
+            found.records, asked, planned=found.planned, names=self.names, roles=found.roles
+        )
+        study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
         self.published = published or bool(found.tables)
 
@@ -145,8 +147,9 @@ class Report:
         damaged = "\n".join(found.damaged)
         whole = [config for config in found.planned if config.name not in damaged]
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
-        plans = (found.planned, asked, found.roles)
-        wanted = planned_groups(*plans) if found.planned else study.groups
+        wanted = study.groups
+        if found.planned:
+            wanted = planned_groups(found.planned, asked, found.roles)
         wrong = troubles(study.groups, whole, found.given, self._stale())
         few = () if found.part else too_few(wanted)
         otherwise = measured_otherwise(found.records, found.hessian, found.given)

@@ -143,8 +143,9 @@ class Study:
             self.screen.table(search_table(found, str(path)))
         self._shown = tuple(filter(self._wanted, every))
         self._launch([run for run in self._shown if run not in finals], self.request)
-        asked = (self._shown, self.suite.report, roles)
-        self._done = show_table(self.screen, self.request.results, *asked)
+        self._done = show_table(
+            self.screen, self.request.results, self._shown, self.suite.report, roles
+        )
         return self._code
 
     def say_what_is_next(self, given: str | None) -> None:

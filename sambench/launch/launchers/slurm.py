@@ -205,9 +205,15 @@ class _Launch:
             reason += f"see {log}" if log.exists() else f"it left no log in {folder}"
             if last := _last_line(log):
                 reason += f", which ends: {last}"
-            raised = self._never_began(place, reason)
-            known = {"raised": raised, "ended_well": end.state == "COMPLETED"}
-            conclude(self.manifest, place, self.watcher, self._tally, reason, **known)
+            conclude(
+                self.manifest,
+                place,
+                self.watcher,
+                self._tally,
+                reason,
+                raised=self._never_began(place, reason),
+                ended_well=end.state == "COMPLETED",
+            )
         if lost:
             self._tries.update(lost)
             self.watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
