@@ -106,11 +106,15 @@ class Picture:
         for line in self.figure.findobj(Line2D):
             line.set_in_layout(False)  # one without points says that it lies in the corner
 
+    @cached_property
+    def _sheet(self) -> Bbox:
+        """The figure's sheet in inches, or a larger one where that would cut something off."""
+        sheet = Bbox.from_extents(0, 0, *self.figure.get_size_inches())
+        return Bbox.union([sheet, self.figure.get_tightbbox()])
+
     def _saved(self, kind: str, **options: Any) -> io.BytesIO:
-        """Save the figure on its sheet, or a larger one where that would cut something off."""
-        buffer, sheet = io.BytesIO(), Bbox.from_extents(0, 0, *self.figure.get_size_inches())
-        whole = Bbox.union([sheet, self.figure.get_tightbbox()])
-        self.figure.savefig(buffer, format=kind, bbox_inches=whole, **options)
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format=kind, bbox_inches=self._sheet, **options)
         return buffer
 
     @cached_property
