@@ -13,7 +13,7 @@ from sambench.analysis.decision import coarse
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import Metric, find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
@@ -31,6 +31,10 @@ MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
 SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "average", "label_noise")
 """Settings of training that are said where they are not at their default."""
+OVER_BATCHES = ("median", "mean", "sd")
+"""Metrics of a minimum that summarize its batches."""
+MANY_BATCHES = 3
+"""Batches from which on a median is not their mean; of fewer a reader is told."""
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
 
@@ -110,6 +114,14 @@ def other_rates(group: Group) -> tuple[str, ...]:
     usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
     others = [(rate, [title for _, title in found]) for rate, found in usual_first[1:]]
     return notes("other_rates", others=others)
+
+
+def few_batches(group: Group, columns: Iterable[Metric]) -> tuple[str, ...]:
+    """Say of measures over batches that there are one or two of these, where it is so."""
+    over = [one.in_text for one in columns if one.name in OVER_BATCHES]
+    found = values_at(group.completed, "hessian.batch_spectrum.measured_batches")
+    most = max((number for number in found if isinstance(number, int)), default=MANY_BATCHES)
+    return notes("few_batches", over=over, batches=most) if over and most < MANY_BATCHES else ()
 
 
 def run_notes(group: Group) -> Iterable[str]:

@@ -17,7 +17,14 @@ from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
-from sambench.report.notes import legend, notes, of_equivalence, other_rates, protocol
+from sambench.report.notes import (
+    few_batches,
+    legend,
+    notes,
+    of_equivalence,
+    other_rates,
+    protocol,
+)
 from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Roles
@@ -181,6 +188,7 @@ def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
             protocol(group),
             *legend(rows, baseline),
             *(note for c in columns for note in of_equivalence(group.by(c.name), [group])),
+            *few_batches(group, columns),
             *other_rates(group),
         ),
         setting=group.title,

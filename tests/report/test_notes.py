@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sambench.analysis.grouping import build_groups
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.report.consequences import said as of_answer
-from sambench.report.notes import problems, said, too_few
+from sambench.report.notes import few_batches, problems, said, too_few
 from tests.conftest import RecordMaker
 
 
@@ -64,3 +67,25 @@ def test_all_settings_with_too_few_seeds_are_said_to_be_all() -> None:
     facts = {"unit": "seed", "name": "AUROC"}
     assert "(all with too few seeds to show any)" in of_answer("silent", settings=3, few=3, **facts)
     assert "(2 of them with too few" in of_answer("silent", settings=3, few=2, **facts)
+
+
+@pytest.mark.parametrize(
+    ("batches", "told"),
+    [
+        (1, "one batch of each run, which is no spread"),
+        (2, "two batches of each run, so the median is the mean"),
+        (3, None),
+    ],
+)
+def test_a_median_of_two_batches_is_said_to_be_their_mean(
+    make_record: RecordMaker, batches: int, told: str | None
+) -> None:
+    section = {"median": 2.0, "std": 1.0, "batch_spectrum": {"measured_batches": batches}}
+    (group,) = build_groups([make_record("adam", hessian=section), make_record("sam")], "adam")
+    columns = [find_metric(name) for name in ("accuracy", "median", "sd")]
+    assert few_batches(group, columns) == (
+        () if told is None else (f"Hessian median and Hessian SD are over {told}.",)
+    )
+    assert few_batches(group, columns[:1]) == ()
+    (alone,) = build_groups([make_record("sam")], "adam")
+    assert few_batches(alone, columns) == ()
