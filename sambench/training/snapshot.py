@@ -109,14 +109,14 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write the latest checkpoint and keep the one before; a disk that refuses is a StoreError."""
     buffer = io.BytesIO()
     torch.save({"format_version": FORMAT_VERSION, **state}, buffer)
-    data = buffer.getbuffer()
     latest, previous = folder / NAME, folder / PREVIOUS
     if _digest(latest).exists():  # it is written last, so the latest is whole
         if latest.exists():
             latest.replace(previous)
         _digest(latest).replace(_digest(previous))
-    write_bytes(latest, data)
-    write_bytes(_digest(latest), hashlib.sha256(data).hexdigest().encode())
+    with buffer.getbuffer() as data:  # up to Python 3.12.1 one left in an error's frames is fatal
+        write_bytes(latest, data)
+        write_bytes(_digest(latest), hashlib.sha256(data).hexdigest().encode())
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
