@@ -69,9 +69,28 @@ With `--json` a command prints one object, with everything that a program needs 
     an error         {"error": the line that is printed}
 
 A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
-folders were given so; numbers are as stored: accuracies 0..1, seconds, bytes. The object is printed
-at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether
-all is well.
+folders were given so; numbers of runs are as stored: accuracies 0..1, seconds, bytes. The object is
+printed at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells
+whether all is well. It is strict JSON: what is no number is null.
+
+In a report, numbers are as printed: accuracies in percent, differences of them in points. A section
+is {"title", "paragraphs", "items", "tables"}. Its tables have rows of another kind, {"label",
+"cells": [{"text", "best", ...}, ...]}: a cell's further keys are the numbers behind its text, such
+as mean, sd, n, low, high or estimate, p. A statement is a row of `comparisons.csv`:
+
+    setting, settings       where; over how many settings
+    metric, scale, unit     by what, as a "difference" or "ratio", and of which unit
+    baseline, candidate     the two sides
+    n, counted              how many independent units, and what they are: "seed" or "fold"
+    estimate, low, high     of the candidate against the baseline, with its simultaneous interval
+    p, p_equivalent         corrected; of a difference, and of one beyond the margin
+    verdict                 better, worse, equivalent or undecided
+    test, family            what p is of, and over how many comparisons it is corrected
+    least_units             fewer show nothing
+    lost_baseline, lost_candidate, lost_count_in_p    units without a result, and whether p has them
+    dz, sd                  Cohen's dz, and the SD of the differences (of logarithms for ratios)
+    wins, pairs             pairs of runs that the candidate wins, ties counting half, of how many
+    low_with_other_images, high_with_other_images     interval over seeds and test images
 """
 
 

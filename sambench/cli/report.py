@@ -85,5 +85,4 @@ def report(
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
         document, written = made.write(screen, name, predictions=content.write_predictions)
-        if output.as_json:
-            output.answer(to_plain(document, written))
+        output.answer(to_plain(document, written))

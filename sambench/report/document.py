@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sambench.analysis.study import Study
-from sambench.report.table import Table
+from sambench.report.table import Table, slug, told_apart
 
 if TYPE_CHECKING:
     from sambench.report.style import Picture
@@ -41,3 +42,9 @@ class Document:
     def tables(self) -> tuple[Table, ...]:
         """Every table, in order."""
         return tuple(t for section in (*self.results, *self.rest) for t in section.tables)
+
+    @cached_property
+    def stems(self) -> dict[int, str]:
+        """What each table's files, label and anchor are named, by its id; no two share a name."""
+        names = told_apart(table.stem or slug(table.title) for table in self.tables)
+        return dict(zip(map(id, self.tables), names, strict=True))

@@ -47,13 +47,13 @@ _ESCAPES = str.maketrans(
 _UNITS, _MINUS = re.compile(r" \(\d+\)"), re.compile(r"(?<!\w)-(?=\d)")
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: Table, label: str) -> str:
     r"""Return a float that needs `\usepackage{booktabs,graphicx}`, in one or two columns.
 
     Many columns span the page (`table*`), and what is wider still is shrunk. The number of units is
     in the caption where it is one number; the notes stand below the rules.
     """
-    return _latex("table.tex").render(table=table)
+    return _latex("table.tex").render(table=table, label=label)
 
 
 def latex_document(tables: Mapping[str, Table]) -> str:
@@ -61,7 +61,7 @@ def latex_document(tables: Mapping[str, Table]) -> str:
 
     Letters that pdfLaTeX does not have, as Chinese ones of names, it shows as their numbers.
     """
-    used = {letter for table in tables.values() for letter in to_latex(table)}
+    used = {letter for label, table in tables.items() for letter in to_latex(table, label)}
     unknown = sorted(f"{ord(c):X}" for c in used if ord(c) > 0x2FF and not "‐" <= c <= "‧")
     return _latex("all-tables.tex").render(stems=tables, unknown=unknown)
 
@@ -79,8 +79,7 @@ def _latex_heading(text: str) -> str:
 
 def _latex_cell(cell: Cell, units: int | None) -> str:
     # the caption says the number of units where it is one
-    text = escape(cell.text if units is None else _UNITS.sub("", cell.text))
-    text = _MINUS.sub("$-$", text) if "-" in text else text
+    text = _MINUS.sub("$-$", escape(cell.text if units is None else _UNITS.sub("", cell.text)))
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report import forms
 from sambench.report.document import Document
-from sambench.report.table import told_apart
 
 if TYPE_CHECKING:
     from sambench.analysis.predictions import Predictions
@@ -40,8 +39,7 @@ def write_report(
     With `every_table` the files of single tables are written however many there are; predictions
     are by the run's id. A StoreError is raised if the folder cannot be written.
     """
-    stems = told_apart(table.file for table in document.tables)
-    tables = dict(zip(stems, document.tables, strict=True))
+    tables = {document.stems[id(table)]: table for table in document.tables}
     some = every_table or len(tables) <= MOST_FILES
     shown = {id(t) for part in document.results if some and part.shown for t in part.tables}
     drawn = {id(t): f"tables/{stem}.png" for stem, t in tables.items() if id(t) in shown}
@@ -60,7 +58,7 @@ def write_report(
     if some and tables:
         top += ["tables.xlsx", "tables"]
         for stem, table in tables.items():
-            files[f"tables/{stem}.tex"] = partial(forms.to_latex, table)
+            files[f"tables/{stem}.tex"] = partial(forms.to_latex, table, stem)
             files[f"tables/{stem}.csv"] = partial(forms.to_csv, forms.numbers_of(table))
         files["tables/all-tables.tex"] = partial(forms.latex_document, tables)
         files["tables.xlsx"] = partial(forms.to_xlsx, document.tables)
@@ -107,5 +105,4 @@ def to_html(document: Document) -> str:
         ("optimizer", "Show or hide optimizers", list(keys.items())),
         ("setting", "Show or hide settings", [(title, title) for title in settings]),
     )
-    page = forms.pages().get_template("page.html")
-    return page.render(document=document, choices=choices)
+    return forms.pages().get_template("page.html").render(document=document, choices=choices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,15 +126,16 @@ class Picture:
 
     @property
     def pdf(self) -> bytes:
-        """The picture for a paper; without a date, so that the same runs give the same bytes."""
-        return self._saved("pdf", metadata={"CreationDate": None}).getvalue()
+        """The picture for a paper, in a font that publishers take (no Type 3), without a date."""
+        with rc_context({"pdf.fonttype": 42}):
+            return self._saved("pdf", metadata={"CreationDate": None}).getvalue()
 
     @property
     def svg(self) -> str:
-        """The picture for a page: an `svg` element, read out as its title."""
+        """An `svg` element for a page, read out as the title; its groups have no ids."""
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": self.stem}):
             text = self._saved("svg", metadata={"Date": None}).getvalue().decode()
-        element = text[text.index("<svg") :]
+        element = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
         return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
 
 

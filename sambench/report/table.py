@@ -59,11 +59,6 @@ class Table:
     setting: str = ""  # title of the setting that it is of; empty for several
     keys: tuple[str, ...] = ()  # the optimizer of each row; empty where rows are of none
 
-    @property
-    def file(self) -> str:
-        """The name of its files, without ending."""
-        return self.stem or slug(self.title)
-
     @functools.cached_property
     def units(self) -> int | None:
         """The number of units where all cells have one and the same."""
@@ -176,11 +171,6 @@ def told_apart(names: Iterable[str]) -> list[str]:
 def points(margin: float) -> str:
     """Return e.g. "1 point" or "0.5 points"."""
     return f"{margin:g} point{'s' * (margin != 1)}"
-
-
-def was(names: Sequence[str]) -> str:
-    """Return the verb for so many names."""
-    return "was" if len(names) == 1 else "were"
 
 
 def _form(value: float, digits: int = 3) -> str:

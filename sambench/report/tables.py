@@ -95,8 +95,7 @@ def _rows(places: Sequence[tuple[str, Group, Line]], columns: Sequence[Metric]) 
 
 def _mark(group: Group, line: Line, metric: Metric) -> str:
     """Return the mark of a line's comparison with the baseline, if that shows anything."""
-    found = (one for one in group.by(metric.name) if one.candidate == line.label)
-    said = next((one.verdict for one in found), UNDECIDED)
+    said = next((c.verdict for c in group.by(metric.name) if c.candidate == line.label), UNDECIDED)
     return "" if said == UNDECIDED else Mark.EQUIVALENT if said == EQUIVALENT else Mark.DIFFERENT
 
 

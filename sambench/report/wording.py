@@ -20,7 +20,7 @@ MOST_TERMS = 12
 """Numbers that a sum spells out."""
 
 WRITTEN = ("amount", "counted", "factor", "interval", "listed", "p_value", "points", "short",
-           "signed", "was")  # fmt: skip
+           "signed")  # fmt: skip
 """How templates write numbers and names, as `table` does."""
 
 

@@ -138,6 +138,19 @@ def test_predictions_are_a_row_for_each_image_of_each_run(
     assert not (tmp_path / "predictions.csv").exists()
 
 
+def test_tables_of_like_titles_have_names_of_their_own(document: Document, tmp_path: Path) -> None:
+    like = (TABLE, replace(TABLE, title="small-cnn, more"))
+    made = replace(document, results=(Section(title="A", tables=like),))
+    write_report(made, tmp_path)
+    stems, page = ["small-cnn-more", "small-cnn-more--2"], to_html(made)
+    for stem in stems:
+        assert rf"\label{{tab:{stem}}}" in (tmp_path / "tables" / f"{stem}.tex").read_text()
+    assert re.findall(r"\\label\{tab:(.*?)\}", page) == stems
+    assert re.findall(r'<table aria-labelledby="table-(.*?)"', page) == stems
+    names = re.findall(r' id="(.*?)"', page)
+    assert len(names) == len(set(names))
+
+
 def test_what_an_earlier_report_left_is_removed_and_nothing_else(
     document: Document, tmp_path: Path
 ) -> None:
@@ -174,13 +187,13 @@ def test_many_tables_are_written_for_a_suite(
 
 
 def test_latex_escapes_says_n_once_and_spans_columns() -> None:
-    text = to_latex(TABLE)
+    text = to_latex(TABLE, "small-cnn-more")
+    assert text.startswith("% needs \\usepackage{booktabs,graphicx}\n\\begin{table}")
     assert r"\caption{small\_cnn \& more ($n = 8$)}" in text
     assert r"\label{tab:small-cnn-more}" in text
     assert r"SAM & \textbf{$-$1.0 $\pm$ 0.1$^{*}$} & 50 \% \\" in text
-    assert r"\begin{table}" in text
     wide = Table(title="t", headings=tuple("abcdef"), rows=(), notes=())
-    assert r"\begin{table*}" in to_latex(wide)
+    assert r"\begin{table*}" in to_latex(wide, "t")
     assert escape("a_b×÷") == r"a\_b$\times$$\div$"
 
 
@@ -212,7 +225,7 @@ def test_letters_that_pdflatex_lacks_are_declared() -> None:
     assert r"\DeclareUnicodeCharacter{826F}" in text
     assert text.count("Declare") == 1
     assert r"\usepackage{fontspec}" in text
-    assert "{[}b]" in to_latex(replace(TABLE, title="[b]"))
+    assert "{[}b]" in to_latex(replace(TABLE, title="[b]"), "b")
 
 
 def test_a_class_is_no_formula_of_a_spreadsheet() -> None:
@@ -278,6 +291,15 @@ def test_json_has_every_statement_in_numbers(document: Document) -> None:
     (top,) = (s for s in plain["statements"] if s["metric"] == "top")
     assert (accuracy["verdict"], top["scale"], top["verdict"]) == ("better", "ratio", "better")
     assert plain["results"][0]["tables"][0]["rows"][1]["cells"][0]["mean"] == -1.0
+    explained = re.findall(r"\w+", (Path(__file__).parents[2] / "docs" / "json.md").read_text())
+    assert {*accuracy, *plain} <= {*explained}
+
+
+def test_figures_for_papers_have_no_type_3_fonts(document: Document) -> None:
+    (picture,) = document.pictures
+    assert b"/Type3" not in picture.pdf
+    assert b"/FontFile2" in picture.pdf
+    assert '<g id="' not in picture.svg
 
 
 def test_the_page_is_one_file(document: Document) -> None:
@@ -289,6 +311,9 @@ def test_the_page_is_one_file(document: Document) -> None:
     assert "`" not in shown[: shown.index("<script")]
     assert r"\u003cline\u003e" in page  # an explanation cannot end its script
     assert page.count('data-optimizer="sam"') >= 1
+    assert "A click on a number shows its runs" in page
+    many = to_html(replace(document, sources={}))
+    assert "<code>sambench report --explain CELL</code> does it." in many
     assert dict(mpl.rcParams)["svg.fonttype"] == "path"  # not touched
 
 
@@ -306,13 +331,19 @@ document.getElementById("page").addEventListener("load", () => {{
   const before = labels();
   table.querySelectorAll("th button")[1].click();
   const after = labels();
+  table.querySelectorAll("th button")[1].click();
+  table.querySelectorAll("th button")[1].click();
+  const restored = labels();
   page.querySelector("td button").click();
   const told = page.querySelector("dialog[open] pre").textContent;
   page.querySelector("dialog").close();
   const box = page.querySelector(".choose input[value=sam]");
   box.click();
   const hidden = rows().filter((row) => row.hidden).length;
-  const found = {{wide, pictures, before, after, told, hidden}};
+  const said = [table.caption, page.getElementById("hidden")].map((one) => one.textContent);
+  box.click();
+  said.push(String(table.caption), page.getElementById("hidden").textContent);
+  const found = {{wide, pictures, before, after, restored, told, hidden, said}};
   document.getElementById("out").textContent = JSON.stringify(found);
 }});
 </script>
@@ -344,5 +375,11 @@ def test_the_page_works_in_a_browser(document: Document, tmp_path: Path, width: 
     assert found["wide"] <= width
     assert found["pictures"] == 1
     assert (found["before"], found["after"]) == (["Adam", "SAM"], ["SAM", "Adam"])
+    assert found["restored"] == ["Adam", "SAM"]
+    assert found["said"] == [
+        "Hidden: SAM. Bold and marks are of all rows.",
+        "Hidden in the tables: SAM. The answer, figures, bold numbers and marks are of all.",
+        *("null", ""),
+    ]
     assert found["told"] == "first line\nsecond <line>"
     assert found["hidden"] == 1

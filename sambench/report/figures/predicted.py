@@ -115,8 +115,7 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     matrices = [np.sum([*map(confusion_matrix, found)], axis=0) for found in runs.values()]
     classes = len(matrices[0])
     numbers = [str(k) for k in range(classes)]
-    names = list(setting.classes)
-    names = names if len(names) == classes else numbers
+    names = [*setting.classes] if len(setting.classes) == classes else numbers
     titles = [setting.titles[label] for label in runs]
     figure, grid = layout.panels(titles, x="Predicted class", y="True class", left=0.36)
     known = classes <= MOST_NUMBERS and style.can_be_written("".join(names))
