@@ -37,6 +37,7 @@ class Metric:
     """Two optimizers that differ by less are called equivalent: a difference on the printed scale,
     or for ratios a factor."""
     two_classes: float = 1.0  # further factor where the data have two classes
+    from_predictions: bool = False  # no record has it: it is computed from predictions beside
     decimals: int | None = None  # digits after the point in print; None for three significant ones
     table_scale: float = 1.0  # value of a table over the printed value, as in minutes
 

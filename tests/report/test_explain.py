@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.analysis.claims import examine
 from sambench.analysis.study import build_study
@@ -102,6 +103,39 @@ def test_what_is_not_there(sources: tuple[Source, ...]) -> None:
     without = [one for one in sources if not one.name.startswith("claim/")]
     with pytest.raises(UserError, match=r"; claims need --published$"):
         find_source("claim/sam-beats-adam", without)
+
+
+def test_a_value_that_no_record_has_as_it_stands_says_where_it_is_from(
+    sources: tuple[Source, ...], make_runs: StudyMaker
+) -> None:
+    text = asked(sources, "small-cnn/sam/brier")
+    assert "final.test.brier, x 0.5 where there are two classes\n" in text
+    assert "\n  0.25 " in text
+    runs = []
+    for run in make_runs({"adam": EIGHT}):
+        final = dict(run.final or {})
+        told = {**final["test"], "calibration_slope": 1.5, "sensitivity_at_90": 0.5}
+        runs.append(replace(run, final={**final, "test": told}))
+    found = tuple(sources_of(build_study(runs, ADAM), path_of))
+    slope, share = (asked(found, f"adam/{m}") for m in ("calibration_slope", "sensitivity_at_90"))
+    assert "\ncomputed from predictions.npz beside each record\n" in slope
+    assert "\ncomputed from predictions.npz beside each record, x 100\n" in share
+
+
+def test_an_interval_that_p_cuts_says_so(make_runs: StudyMaker) -> None:
+    """All signs agree, but one difference is so large that a t interval reaches beyond zero."""
+    gains = [*[0.1] * 7, 10.0]
+    runs = make_runs(
+        {"adam": EIGHT, "sam": [a + b for a, b in zip(EIGHT, gains, strict=True)]},
+        top={"adam": [100.0] * 8, "sam": [90.0] * 7 + [1.0]},
+    )
+    found = tuple(sources_of(build_study(runs, ADAM), path_of))
+    difference, ratio = asked(found, "sam/accuracy"), asked(found, "sam/top")
+    assert "interval = 0 to 4.26" in difference  # 1.3375 + 2.3646 x 3.5 / sqrt(8)
+    assert difference.count(", cut at 0 as the corrected p shows a difference\n") == 1
+    assert " to 1: mean" in ratio
+    assert ratio.count(", cut at 1 as the corrected p shows a difference\n") == 1
+    assert "cut at" not in asked(found, "sam/gradient_evaluations")
 
 
 def test_a_run_that_is_not_counted_says_why(make_runs: StudyMaker) -> None:
