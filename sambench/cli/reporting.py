@@ -32,11 +32,11 @@ from sambench.report.explain import Source, sources_of
 from sambench.report.methods import methods
 from sambench.report.notes import how_to_read, planned_groups, problems, too_few
 from sambench.report.page import MOST_DRAWN, write_report
-from sambench.report.papers import claims_table, paper_tables
+from sambench.report.papers import claims_table, paper_tables, unknown_tables
 from sambench.report.table import counted
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
-from sambench.store.search_record import search_path
+from sambench.store.search_record import is_trial, search_path
 from sambench.store.status import outdated
 from sambench.store.tree import RECORD, Store
 
@@ -147,14 +147,13 @@ class Report:
         damaged = "\n".join(found.damaged)
         whole = [config for config in found.planned if config.name not in damaged]
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
-        wanted = study.groups
-        if found.planned:
-            wanted = planned_groups(found.planned, asked, found.roles)
         wrong = troubles(study.groups, whole, found.given, self._stale())
-        few = () if found.part else too_few(wanted)
+        coming = planned_groups(found.planned, asked, found.roles)
+        few = () if found.part else too_few(coming or study.groups)
         otherwise = measured_otherwise(found.records, found.hessian, found.given)
         options = (f"--where {condition}" for condition in found.part)
         left = searches_left(found.search, found.given) if found.search else ()
+        unprinted = unknown_tables(found.tables)
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.name,)), *options)),
             study=study,
@@ -165,7 +164,7 @@ class Report:
                 Section(title="How to read this", items=how_to_read(study)),
                 *([Section(title="Figures left out", items=left_out)] if left_out else []),
                 methods(study, found.search),
-                problems(wrong, found.damaged, study.groups, (*otherwise, *few, *left)),
+                problems(wrong, found.damaged, study.groups, (*otherwise, *few, *left, *unprinted)),
             ),
         )
         some = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
@@ -181,10 +180,12 @@ class Report:
                 return prepared_fingerprint(self.data, dataset, side)
             return None
 
-        runs = self.found.records if self.found.planned else ()
+        tunings = self.found.search.tunings if self.found.search else ()
+        names = (name for tuning in tunings for trial in tuning.trials for name in trial.runs)
+        runs = (*self.found.records, *self.store.records(names)[0]) if self.found.planned else ()
         done = (record for record in runs if record.status == COMPLETED)
-        known = ((record, now(record.config.dataset, record.config.image_size)) for record in done)
-        return {record.name: why for record, there in known if (why := outdated(record, there))}
+        known = ((r, outdated(r, now(r.config.dataset, r.config.image_size))) for r in done)
+        return {r.name: "a trial: " * is_trial(r) + why for r, why in known if why}
 
     def _further(self) -> list[Section]:
         """Return accuracies by centre, what was searched, and the papers' tables and claims."""

@@ -42,6 +42,13 @@ def paper_tables(
     return tuple(_table(table, chosen, names) for chosen, table in found)
 
 
+def unknown_tables(wanted: Iterable[TableReference]) -> tuple[str, ...]:
+    """Name the tables that a suite asks for and no paper at hand has."""
+    there = [(table.paper, table.number) for table in published.printed_tables()]
+    missing = [(one.paper, one.table) for one in wanted if (one.paper, one.table) not in there]
+    return notes("unknown", missing=missing, there=there)
+
+
 def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     columns = list(COLUMNS.values())
     by_model = len({row.model for row in table.rows}) > 1

@@ -14,7 +14,7 @@ from sambench.cli.measuring import find_runs
 from sambench.cli.screen import Screen
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.store.search_record import choose_trial, found_now, write_search
+from sambench.store.search_record import choose_trial, found_now, is_trial, write_search
 from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
@@ -84,7 +84,8 @@ def test_a_name_brings_the_tables_and_the_curvature_that_its_study_asks_for(
     """Without its file; also where a suite of that name is shipped."""
     path, results = folder / "beta.yaml", folder / "results"
     text = path.read_text().replace("name: beta", f"name: {name}") + "hessian: {samples: 64}\n"
-    path.write_text(text + "tables: [{paper: hassan2024sharpness, table: 1, where: {seed: 1}}]\n")
+    of_paper = "{paper: hassan2024sharpness, table: %s, where: {seed: 1}}"
+    path.write_text(f"{text}tables: [{of_paper % 1}, {of_paper % 9}]\n")
     for record in Store(results).records()[0]:
         Store(results).save(record.with_sections(hessian=MEASURED))
     assert call("compare", "beta.yaml").code == 0
@@ -95,7 +96,9 @@ def test_a_name_brings_the_tables_and_the_curvature_that_its_study_asks_for(
     done = call("report", name, columns=300)
     said = "4 runs measured with samples=16, the suite asks samples=64"
     assert (done.code, said in done.out) == (0, True)
-    assert "Table 1 of" in (results / "reports" / name / "report.md").read_text()
+    text = (results / "reports" / name / "report.md").read_text()
+    assert "Table 1 of" in text
+    assert "no paper at hand has printed: table 9 of hassan2024sharpness; there are: 1 of " in text
 
 
 def test_the_plan_of_an_older_sambench_has_no_tables(folder: Path, call: Call) -> None:
@@ -250,6 +253,16 @@ def test_a_tuned_run_that_is_missing_is_said(folder: Path, call: Call, tuned: li
     call("report", "tuned.yaml")
     text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
     assert "Missing runs of the suite: 5 runs." in text  # both, of either, with seed 2; and that
+
+
+def test_trials_that_are_stale_are_said(folder: Path, call: Call, tuned: list[str]) -> None:
+    store = Store(folder / "results")
+    trial = next(record for record in store.records()[0] if is_trial(record))
+    store.save(replace(trial, numerics=1))
+    call("report", "tuned.yaml")
+    text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+    assert "`sambench compare tuned.yaml --retry stale` does them again." in text
+    assert f"Runs: {trial.name} (a trial: the code gives other numbers now)." in text
 
 
 def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
