@@ -175,9 +175,8 @@ def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
         Measured(value, score, group.unit(run), group.title, line.label, sure and not flat, minimum)
         for group in groups
         for line in group.lines
-        for scores in [dict(zip((r.id for r in line.records), line.numbers(accuracy), strict=True))]
         for run, value, flat, sure, minimum in line.read(metric)
-        if (score := scores[run.id]) is not None
+        if (score := accuracy.of(run)) is not None
     ]
 
 

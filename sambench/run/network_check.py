@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sambench.curvature.checks import RANDOM
 from sambench.errors import ModelError, SambenchWarning
 from sambench.models.model import CHANNELS
 from sambench.training.rewind import undisturbed
 
 WANTED = "a network must take (B, 3, H, W) float32 and return logits (B, classes)"
-RANDOM = 1e-3  # of the largest output: more is no rounding
 
 
 def check_network(
