@@ -65,7 +65,8 @@ With `--json` a command prints one object, with everything that a program needs 
     prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
     check            {"file", "kept": whether all, "optimizers": [{name, kept, rules: [{rule,
                      kept, found}]}]}
-    list             {kind: [an entry, ...]}
+    list             {kind: [an entry, ...]}; of runs {name, id, suite, state, note, accuracy,
+                     age_seconds, settings}
     an error         {"error": the line that is printed}
 
 A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
