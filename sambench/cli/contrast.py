@@ -15,7 +15,7 @@ from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions
 from sambench.analysis.published import replications
 from sambench.analysis.study import Study
-from sambench.cli.gathering import of_suite, sound_records
+from sambench.cli.gathering import of_suite
 from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, StoreError, did_you_mean
 from sambench.optim.method import optimizers
@@ -46,18 +46,17 @@ class Side:
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
     """Compare two sides from stored records alone and show what the runs say."""
     stores = [Store(root) for root in (results, *sorted((results / "published").glob("*")))]
-    found = list(map(sound_records, stores))
-    kept = [(store, own) for store, (own, _) in zip(stores, found, strict=True)]
-    records = [record for _, own in kept for record in own if not is_trial(record)]
-    sides = [_side(text, kept, records, data, results) for text in (first, second)]
-    unread = [message for _, damaged in found for message in damaged]
+    found = [(store, *store.records()) for store in stores]
+    kept = [(store, own) for store, own, _ in found]
+    sides = [_side(text, kept, data, results) for text in (first, second)]
+    unread = [message for *_, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
     screen.warn_of_damage(list(dict.fromkeys(unread)))
     metrics, kinds = list(map(find_metric, METRICS)), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:
-        study, unmatched = contrast_optimizers(records, first, second, metrics)
+        study, unmatched = contrast_optimizers(sides[0].records, first, second, metrics)
         tables = (*contrast_tables(study, unmatched), *_on_the_same_images(screen, study, results))
     elif kinds == {RUNS}:
         one, other, shared = _apart(screen, sides)
@@ -118,12 +117,12 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
 def _side(
     text: str,
     kept: Sequence[tuple[Store, Sequence[RunRecord]]],
-    records: Sequence[RunRecord],
     data: Path,
     results: Path,
 ) -> Side:
-    """Find out what a side is, among the sound records of each folder; `records` are no trials."""
+    """Find out what a side is, among the sound records of each folder."""
     path, known = Path(text), {info.name for info in optimizers.list()}
+    records = [record for _, own in kept for record in own if not is_trial(record)]
     known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
@@ -131,19 +130,36 @@ def _side(
         found = of_suite(path, Store(results), data)
         return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        own, damaged = sound_records(Store(path))
+        own, damaged = Store(path).records()
         finals = tuple(record for record in own if not is_trial(record))
-        return Side(name=text, kind=RUNS, records=finals, damaged=damaged)
+        return Side(name=text, kind=RUNS, records=finals, damaged=tuple(damaged))
     if text.partition(" (")[0] in known:
-        return Side(name=text, kind=OPTIMIZER, records=tuple(records))
-    named = [record for store, own in kept for record in store.of_study(text, own)]
+        finals, twice = _each_once(kept)
+        return Side(name=text, kind=OPTIMIZER, records=finals, damaged=twice)
+    named, twice = _each_once([(store, store.of_study(text, own)) for store, own in kept])
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):
-        named = [r for r in records if str((r.environment or {}).get("git")).startswith(text)]
+        commits = ((str((r.environment or {}).get("git")), r) for r in records)
+        named = tuple(record for commit, record in commits if commit.startswith(text))
     if named:
-        return Side(name=text, kind=RUNS, records=tuple(named))
+        return Side(name=text, kind=RUNS, records=named, damaged=twice)
     suites = sorted({*studies(results), *(r.suite for r in records if r.suite)})
     raise ConfigError(
         f"{text!r} is no optimizer, suite, commit or results folder"
         f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "
         f"{', '.join(suites) or 'none'}; optimizers: `sambench list optimizers`"
     )
+
+
+def _each_once(
+    found: Sequence[tuple[Store, Sequence[RunRecord]]],
+) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
+    """Return each run of the first folder that has it, no trials, and which differ in another."""
+    known: dict[str, tuple[RunRecord, Store]] = {}
+    said = []
+    for store, own in found:
+        for record in own:
+            first, place = known.setdefault(record.id, (record, store))
+            if record.final != first.final:
+                other = f"{record.name} ended otherwise in {store.root} than in {place.root}"
+                said.append(f"run {other}, which is taken; give the other folder for its runs")
+    return tuple(record for record, _ in known.values() if not is_trial(record)), tuple(said)

@@ -145,6 +145,25 @@ def test_two_commits(compare, tmp_path: Path, make_record: RecordMaker) -> None:
     assert "+5" in out
 
 
+def test_a_run_of_two_stores_is_taken_from_the_first_and_the_other_told(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    results = tmp_path / "results"
+    store(results, make_record, "demo", "abc123", accuracy=0.8)
+    store(results / "published" / "same", make_record, "demo", "abc123", accuracy=0.8)
+    _, alone, said = compare("adam", "sam")
+    assert (re.findall(r"Test accuracy .*?80\.0.*?\(2\)", alone) != [], said) == (True, "")
+    store(results / "published" / "theirs", make_record, "study", "def456", accuracy=0.6)
+    _, both, said = compare("adam", "sam")
+    assert both == alone
+    told = re.findall(
+        r"^run \S+ ended otherwise in (\S+) than in (\S+), which is taken", said, re.M
+    )
+    assert told == 4 * [("results/published/theirs", "results")]
+    _, out, _ = compare("study", "demo")  # either name stands for the runs made for it
+    assert "+20" in out
+
+
 def test_two_folders(compare, tmp_path: Path, make_record: RecordMaker) -> None:
     store(tmp_path / "old", make_record, "study", "a")
     store(tmp_path / "new", make_record, "study", "b", accuracy=0.9)
