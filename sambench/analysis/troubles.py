@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sambench.analysis.groups import Group, by_key, setting_text
+from sambench.analysis.groups import Group, setting_text
 from sambench.analysis.metrics import METRICS, collapsed
 from sambench.analysis.units import device_of
 from sambench.config.run_config import RunConfig
 from sambench.files.yaml_text import read_own_yaml
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
-
-
-def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """Return each run once, and a message for each that lies in two folders."""
-    by_id = by_key(records, attrgetter("id")).values()
-    twice = (record for _, *others in by_id for record in others)
-    messages = [f"run {record.name} lies in two folders and is counted once" for record in twice]
-    return [first for first, *_ in by_id], messages
 
 
 class Trouble(NamedTuple):

@@ -13,7 +13,6 @@ from sambench.analysis.curves import with_stored_predictions
 from sambench.analysis.groups import repeat
 from sambench.analysis.predictions import Predictions, interval_over_images
 from sambench.analysis.study import Study
-from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
@@ -105,7 +104,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     there, damaged = store.records()
     if plan is not None:
         return _of_plan(plan, store, "SUITE", (there, damaged))
-    records, unsound = sound(r for r in there if not is_trial(r))
+    records = [r for r in there if not is_trial(r)]
     named = [r for r in records if alone and r.suite == alone]
     if patterns and not named:
         wanted = {record.id for record in store.find(patterns, there)}
@@ -113,23 +112,16 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     if not records:
         raise UserError(
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
-            + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
+            + "".join(f"; {message}" for message in damaged[:3])
         )
     study = _study(None, alone if named else "", store)
     return replace(
         study,
         records=tuple(named or records),
-        damaged=(*damaged, *unsound, *study.damaged),
+        damaged=(*damaged, *study.damaged),
         name=alone if named else None,
         given=alone if named else "SUITE",
     )
-
-
-def sound_records(store: Store) -> tuple[list[RunRecord], tuple[str, ...]]:
-    """Return the records that can be counted, and why others cannot."""
-    there, damaged = store.records()
-    records, unsound = sound(there)
-    return records, (*damaged, *unsound)
 
 
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
@@ -148,7 +140,7 @@ def _of_plan(
     study = _study(plan, plan.suite, store)
     found, damaged = there or store.records(config.name for config in study.planned)
     ids = {config.id for config in study.planned}
-    records, unsound = sound(record for record in found if record.id in ids)
+    records = [record for record in found if record.id in ids]
     if not records:
         raise ConfigError(
             f"no run of {plan.suite if there else given} is in {store.runs}; "
@@ -164,7 +156,7 @@ def _of_plan(
     return replace(
         study,
         records=tuple(records),
-        damaged=(*damaged, *unsound, *unread),
+        damaged=(*damaged, *unread),
         name=plan.suite,
         given=given,
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from sambench.cli.checking import check_launcher, expanded
@@ -19,11 +18,11 @@ from sambench.config.measurement import Measurement
 from sambench.config.settings import where_pattern
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
-from sambench.errors import ConfigError, StoreError
+from sambench.errors import ConfigError
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.study_plan import read_plan
-from sambench.store.tree import RECORD, Store
+from sambench.store.study_plan import planned_ids, read_plan
+from sambench.store.tree import Store
 
 Group = tuple[list[RunRecord], Measurement, LauncherSettings | None]
 """Runs whose minima are measured alike, and the launcher of the suite that they are of."""
@@ -58,7 +57,11 @@ def find_runs(
         damaged += broken
         groups.append((records, over(suite.hessian), suite.launcher))
     plans = {name: plan for name in patterns if (plan := read_plan(store.root, name))}
-    groups += [(store.find([name]), over(plan.hessian), None) for name, plan in plans.items()]
+    for name, plan in plans.items():
+        records, planned = store.find([name]), planned_ids(store.root, name)
+        groups.append((records, over(plan.hessian), None))
+        if len(records) < len(planned):
+            screen.warn(f"{len(records)} of {len(planned)} runs of {name} are there")
     if rest := [name for name in patterns if name not in plans]:
         groups.append((store.find(rest), alone, None))
     screen.warn(*damaged)
@@ -109,12 +112,6 @@ def measure(
         if record.status != COMPLETED:
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
             continue
-        folder = store.folder(record.config)
-        if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
-            where = f"`grep -l {record.id} {quote(str(store.runs))}/*/{RECORD}` finds it"
-            raise StoreError(
-                f"run {record.name} lies in a folder of another name; rename it ({where})"
-            )
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
             show(record)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sambench.analysis.groups import by_key
-from sambench.analysis.troubles import sound
 from sambench.cli.catalogue import Part
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
@@ -31,10 +30,7 @@ def stored_runs(
     wanted = where_pattern(where)
     there, damaged = store.records()
     found = store.find(patterns, there) if patterns else there
-    found, twice = sound(record for record in found if wanted.matches(record.config))
-    away = [record.name for record in found if not store.folder(record.config).exists()]
-    other = "lies in a folder of another name; rename it, or `sambench compare` does the run again"
-    damaged += [*twice, *(f"run {name} {other}" for name in away)]
+    found = [record for record in found if wanted.matches(record.config)]
     now = file_system_time(store.runs)
     states = Survey(store=store, known={record.id: record for record in found}).of(
         record.config for record in found

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sambench.analysis.curves import with_stored_predictions
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.troubles import sound
 from sambench.report.forms import runs_table
 from sambench.store.search_record import is_trial
 from sambench.store.tree import Store
@@ -23,7 +22,7 @@ def load_runs(*names: str, results: str | Path = "results") -> pandas.DataFrame:
     The columns are those of `runs.csv` of a report: `model`, `optimizer.name`, `optimizer.rho`,
     `seed`, `status`, `accuracy` (percent), `train_seconds`, `top` and so on. What a run lacks is
     NaN or None. Runs that did not complete are among them; trials of a search are only where they
-    are named. A record that is damaged or lies in two folders is left out, with a warning.
+    are named. A record that is damaged or in another's folder is left out, with a warning.
 
     Args:
         *names: Of runs or studies; ids and shell patterns will do. Without any, all runs.
@@ -33,9 +32,8 @@ def load_runs(*names: str, results: str | Path = "results") -> pandas.DataFrame:
 
     store = Store(Path(results))
     there, damaged = store.records()
-    chosen = store.find(names, there) if names else [r for r in there if not is_trial(r)]
-    records, twice = sound(chosen)
-    for message in (*damaged, *twice):
+    records = store.find(names, there) if names else [r for r in there if not is_trial(r)]
+    for message in damaged:
         warnings.warn(message, stacklevel=2)
     read, _ = with_stored_predictions(records, store)
     columns, *rows = runs_table(build_groups(read, None))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.troubles import Trouble, sound, troubles
+from sambench.analysis.troubles import Trouble, troubles
 from sambench.cli.progress import _ending
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -123,15 +123,3 @@ def test_a_run_that_was_begun_by_other_code_says_so(make_record: RecordMaker) ->
     )
     trouble = only([make_record(), resumed])
     assert trouble.runs == {resumed.name: f"git 0123456789ab, then {place['git']}"}
-
-
-def test_runs_of_every_status_are_kept(make_record: RecordMaker) -> None:
-    runs = [make_record(), make_record(seed=1, status="failed"), make_record(seed=2)]
-    assert sound(runs) == (runs, [])
-
-
-def test_a_copied_folder_counts_once(make_record: RecordMaker) -> None:
-    run = make_record()
-    kept, messages = sound([run, run])
-    assert kept == [run]
-    assert messages == [f"run {run.name} lies in two folders and is counted once"]

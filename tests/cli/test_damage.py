@@ -227,16 +227,37 @@ def test_flipped_pixels_stop_all_that_read_them(runs: tuple[Path, Path], call: C
     assert "nothing to do" in call(*mending, columns=300).err
 
 
-def test_a_renamed_folder_is_not_measured_as_a_new_run(runs: tuple[Path, Path], call: Call) -> None:
-    adam, _ = runs
-    adam.rename(adam.with_name("mine"))
+def test_a_run_counts_only_in_its_own_folder(runs: tuple[Path, Path], call: Call) -> None:
+    """A renamed folder is no run, and the record of another run in a folder is not its run's."""
+    adam, sam = runs
+    away = adam.rename(adam.with_name("mine"))
     done = call("hessian", adam.name, "--again", "--device", "cpu", columns=300)
-    assert done.code == 2
-    assert done.err.endswith(
-        f"error: run {adam.name} lies in a folder of another name; rename it "
-        f"(`grep -l {adam.name[-10:]} results/runs/*/run.json` finds it)\n"
-    )
-    assert not adam.exists()
+    assert (done.code, adam.exists()) == (2, False)
+    assert f"error: no run {adam.name!r} in results/runs" in done.err
+    assert f"mine/run.json is of run {adam.name}, which counts only" in call("list", "runs").err
+    sam.rename(adam)
+    planned = json.loads(call(*COMPARE[:2], "--plan", "--json").out)["runs"]
+    assert [run["state"] for run in planned] == ["damaged", "missing"]
+    adam.rename(sam)
+    away.rename(adam)
+    planned = json.loads(call(*COMPARE[:2], "--plan", "--json").out)["runs"]
+    assert [run["state"] for run in planned] == ["completed", "completed"]
+
+
+def test_the_curvature_of_a_study_says_which_of_its_runs_are_not_there(
+    runs: tuple[Path, Path], call: Call
+) -> None:
+    """By its name, as by its file: a run that is damaged and one that is gone."""
+    adam, _ = runs
+    call("compare", "s.yaml", "--device", "cpu")  # keeps its plan
+    settings = ("--samples", 8, "--set", "trace_tol=0.9", "--device", "cpu")
+    adam.rename(adam.parents[1] / "elsewhere")
+    done = call("hessian", "study", *settings, columns=300)
+    assert (done.code, done.err.splitlines()[0]) == (0, "1 of 2 runs of study are there")
+    adam.mkdir()
+    (adam / "run.json").write_text("{")
+    done = call("hessian", "study", *settings, columns=300)
+    assert (done.code, f"{adam}/run.json is not a run record" in done.err) == (1, True)
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_prepared(call: Call) -> None:
