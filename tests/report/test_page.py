@@ -377,7 +377,7 @@ def test_the_page_works_in_a_browser(document: Document, tmp_path: Path, width: 
     assert (found["before"], found["after"]) == (["Adam", "SAM"], ["SAM", "Adam"])
     assert found["restored"] == ["Adam", "SAM"]
     assert found["said"] == [
-        "Hidden: SAM. Bold and marks are of all rows.",
+        "Hidden: SAM. Bold, marks and LaTeX are of all rows.",
         "Hidden in the tables: SAM. The answer, figures, bold numbers and marks are of all.",
         *("null", ""),
     ]

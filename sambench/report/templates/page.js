@@ -38,7 +38,7 @@ const hide = () => {
     const gone = all("tbody tr[hidden] th", table).map((label) => label.textContent);
     table.deleteCaption();
     if (gone.length) {
-      table.createCaption().textContent = `Hidden: ${gone.join(", ")}. Bold and marks are of all rows.`;
+      table.createCaption().textContent = `Hidden: ${gone.join(", ")}. Bold, marks and LaTeX are of all rows.`;
     }
   });
 };
