@@ -45,8 +45,8 @@ by `make docs`; a test holds them to it.
 PROGRAMS = """
 Every command takes `--json`, which puts one JSON object in place of tables on the standard output;
 messages go to standard error. `--quiet` leaves only errors. Exit codes: 0 all is well; 1 a run
-failed or diverged, or `check` found a rule that is not kept; 2 the command cannot be done as asked,
-and one line says why; 130 it was interrupted.
+failed or diverged, `check` found a rule that is not kept, or what reads the output ended early;
+2 the command cannot be done as asked, and one line says why; 130 it was interrupted.
 
 With `--json` a command prints one object, with everything that a program needs to go on:
 
