@@ -121,6 +121,9 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
         upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
         why = f"was prepared by {age} sambench (format {version}, this one reads {FORMAT_VERSION})"
         raise unusable(folder, why, f"{upgrade}{remedy}")
+    if folder.name != (own := f"{manifest.name}-{manifest.image_size}"):
+        why = f"holds {manifest.name} at {manifest.image_size} pixels: rename it to {own}, or"
+        raise UnpreparedError(f"{folder} {why} {remedy} again")
     files = manifest.files
     bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
     if bound != manifest.fingerprint:

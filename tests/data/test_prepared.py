@@ -14,7 +14,7 @@ from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared, open_prepared, prepare_command, prepared_datasets
 from sambench.data.source import Request, sources
 from sambench.data.summary import summarize
-from sambench.errors import DataError
+from sambench.errors import DataError, UnpreparedError
 
 
 @pytest.fixture
@@ -77,6 +77,16 @@ def test_prepared_at_other_sizes(prepared):
     assert refused(root, 224) == (
         f"dataset 'bus' is not prepared at 224 pixels in {root} (only at 16, 128: "
         f"choose --size 16, or image_size: 16 in a suite); or run `{prepare_command('bus', 224)}`"
+    )
+
+
+def test_a_folder_that_was_renamed_is_not_another_dataset(prepared):
+    root = prepared.folder.parent
+    prepared.folder.rename(root / "busi-16")
+    with pytest.raises(UnpreparedError) as caught:
+        open_prepared(root, "busi", 16)
+    assert str(caught.value).startswith(
+        f"{root / 'busi-16'} holds bus at 16 pixels: rename it to bus-16, or run `sambench prepare"
     )
 
 
