@@ -34,7 +34,7 @@ from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
 from sambench.launch.unit import attempt, conclude, mark_ended
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
+from sambench.store.environment import RUNS_ON_DEVICE, child_environment, choose_device, yield_cores
 from sambench.store.record import FAILED, INTERRUPTED
 from sambench.store.tree import Store
 from sambench.training.events import Epoch, Event, Started, Tick
@@ -59,13 +59,14 @@ class Member:
         self.ready = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self.line, theirs = Pipe()
+        threads = {"OMP_NUM_THREADS": str(pool.threads)} if pool.threads else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sambench.launch.pool", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs.fileno(),),
-            env=os.environ | ({"OMP_NUM_THREADS": str(pool.threads)} if pool.threads else {}),
+            env={**os.environ, **child_environment(), **threads},
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         theirs.close()

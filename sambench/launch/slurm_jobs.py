@@ -16,7 +16,7 @@ from sambench.errors import ConfigError, LaunchError
 from sambench.files.definition import Count, Whole
 from sambench.launch.launcher import read_number
 from sambench.launch.manifest import Manifest
-from sambench.store.environment import inherited_environment
+from sambench.store.environment import child_environment
 
 LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")
 """States of jobs that ended through no fault of their run."""
@@ -109,7 +109,7 @@ def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
         [
             *("#!/bin/bash", *head, "set -e", "trap '' USR2"),
             "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} OMP_WAIT_POLICY=PASSIVE",
-            *(f"export {key}={shlex.quote(text)}" for key, text in inherited_environment().items()),
+            *(f"export {key}={shlex.quote(text)}" for key, text in child_environment().items()),
             *given.setup.splitlines(),
             f"exec {given.python} -m sambench.launch.job {shlex.quote(str(path))} {places}{side}\n",
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
 from sambench.launch.signals import stop_on_signal
-from sambench.store.environment import choose_device
+from sambench.store.environment import child_environment, choose_device
 from sambench.store.machine import cores
 
 
@@ -26,7 +26,8 @@ def start(number: int, arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--local-addr=127.0.0.1"]  # the machine's own name may not be known to it
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
-    environment = {"OMP_NUM_THREADS": str(max(1, cores() // number)), **os.environ}
+    threads = {"OMP_NUM_THREADS": str(max(1, cores() // number))}
+    environment = threads | os.environ | child_environment()
     with stop_on_signal(insist=False), subprocess.Popen(command, env=environment) as together:
         return together.wait()
 

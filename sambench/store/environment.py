@@ -262,9 +262,16 @@ def note_command(words: Sequence[str]) -> None:
     os.environ[COMMAND] = " ".join(words)
 
 
-def inherited_environment() -> dict[str, str]:
-    """Return the variables that processes on other machines need: plugins and the command typed."""
-    return {key: os.environ[key] for key in (VARIABLE, COMMAND) if os.environ.get(key)}
+def child_environment() -> dict[str, str]:
+    """Return the variables that processes started from here need: plugins and the command typed.
+
+    If this one imports nothing from its folder, where a user may keep a `random.py`, nor may they.
+    """
+    found = {key: os.environ[key] for key in (VARIABLE, COMMAND) if os.environ.get(key)}
+    with suppress(FileNotFoundError):  # the folder is gone
+        if {"", os.getcwd()}.isdisjoint(sys.path):  # noqa: PTH109
+            found["PYTHONSAFEPATH"] = "1"
+    return found
 
 
 def _command() -> str:

@@ -197,6 +197,23 @@ def test_the_path_of_the_program_is_not_recorded(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak cannot be reset there")
+def test_children_import_nothing_from_their_folder_unless_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m` begins with the folder it is started in, where a user's `random.py` may lie."""
+    monkeypatch.chdir(tmp_path)
+    assert environment.child_environment()["PYTHONSAFEPATH"] == "1"
+    for place in ("", str(tmp_path)):  # as `python -c` and `python -m` have it
+        with monkeypatch.context() as here:
+            here.setattr(sys, "path", [place, *sys.path])
+            assert "PYTHONSAFEPATH" not in environment.child_environment()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "PYTHONSAFEPATH" not in environment.child_environment()
+
+
 def test_the_memory_peak_holds_what_was_allocated() -> None:
     environment.start_memory_peak(CPU)
     before = environment.memory_peak(CPU)

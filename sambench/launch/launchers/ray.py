@@ -29,7 +29,7 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, inherited_environment
+from sambench.store.environment import RUNS_ON_DEVICE, child_environment
 from sambench.store.tree import Store
 
 STOP_FILE = "stop"
@@ -158,7 +158,7 @@ def _work(
     path, tally = manifest.write(), Tally()
     variables = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
     variables |= {RUNS_ON_DEVICE: str(max(1, round(1 / gpus)))} if gpus else {}
-    variables |= inherited_environment()
+    variables |= child_environment()
     task = ray.remote(do_unit).options(
         num_gpus=gpus,
         num_cpus=cpus,
