@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import PluginError, UnknownNameError, did_you_mean
+from sambench.optim.method import Method, OptimizerInfo
 from sambench.registry import Registry, installed
 
 
@@ -133,3 +134,10 @@ def test_the_files_of_installed_packages_are_read_once(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", ["GCSAM", "Gcsam", "gc-sam"])
 def test_capitals_do_not_hide_the_closest_name(name: str) -> None:
     assert did_you_mean(name, ["adam", "gcsam"]) == ": did you mean 'gcsam'?"
+
+
+@pytest.mark.parametrize("said", [None, ""])
+def test_a_method_without_a_docstring_is_listed_without_words(said: str | None) -> None:
+    """As all are under `python -OO`, which strips them."""
+    silent = type("Silent", (Method,), {"__doc__": said})
+    assert OptimizerInfo("silent", reference="none", method=silent).summary == ""

@@ -106,8 +106,8 @@ class OptimizerInfo:
 
     @property
     def summary(self) -> str:
-        """First line of the method's docstring."""
-        return (self.method.__doc__ or "").strip().splitlines()[0]
+        """First line of the method's docstring; empty without one, as under `python -OO`."""
+        return (self.method.__doc__ or "").strip().partition("\n")[0]
 
     @functools.cached_property
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
