@@ -24,9 +24,11 @@ def read_checked(path: Path, sha256: str | None) -> bytes:
     """Return the content of a file that a run has written; the bytes checked are those returned.
 
     Another checksum than the run wrote down, if it did, is a DamagedError; a file that cannot be
-    read is an OSError.
+    read is an OSError. Ends of lines may have been changed, as by git.
     """
     data = path.read_bytes()
+    if path.suffix == ".jsonl":
+        data = data.replace(b"\r\n", b"\n")
     if sha256 is not None and sha256_of(data) != sha256:
         raise DamagedError(
             f"{path} is not the file that its run wrote (its checksum is not the record's): it is "
