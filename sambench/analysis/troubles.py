@@ -124,7 +124,8 @@ def _place(record: RunRecord) -> str:
     """Say what of a run's surroundings sets how long it takes."""
     section = record.environment or {}
     threads, together = section.get("threads", "unknown"), section.get("runs_on_device", 1)
-    return f"{device_of(record) or 'unknown'}, {threads} threads, runs on the device {together}"
+    place = f"{device_of(record) or 'unknown'}, torch {section.get('torch', 'unknown')}"
+    return f"{place}, {threads} threads, runs on the device {together}"
 
 
 def _own_files(record: RunRecord) -> str:

@@ -101,16 +101,23 @@ def test_runs_of_other_images(make_record: RecordMaker) -> None:
 
 
 def test_times_of_another_machine_or_of_shared_ones(make_record: RecordMaker) -> None:
-    runs = [make_record(seed=seed) for seed in range(4)]
-    shared = {**(runs[1].environment or {}), "threads": 2, "runs_on_device": 3, "cpu": "a CPU"}
+    runs = [make_record(seed=seed) for seed in range(5)]
+    shared = {
+        **(runs[1].environment or {}),
+        "torch": "2.14.1",
+        "threads": 2,
+        "runs_on_device": 3,
+        "cpu": "a CPU",
+    }
     other = {**shared, "runs_on_device": 1, "gpu": "a GPU"}
     usual = {**shared, "runs_on_device": 1}
-    places = (usual, shared, other, usual)
+    places = (usual, shared, other, usual, {**usual, "torch": "1.13.0"})
     given = [replace(run, environment=place) for run, place in zip(runs, places, strict=True)]
     trouble = only(given)
     assert trouble.runs == {
-        given[1].name: "a CPU, 2 threads, runs on the device 3",
-        given[2].name: "a GPU, 2 threads, runs on the device 1",
+        given[1].name: "a CPU, torch 2.14.1, 2 threads, runs on the device 3",
+        given[2].name: "a GPU, torch 2.14.1, 2 threads, runs on the device 1",
+        given[4].name: "a CPU, torch 1.13.0, 2 threads, runs on the device 1",
     }
     assert "times are not comparable" in trouble.remedy
 
