@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.groups import repeat
+from sambench.analysis.groups import by_key, repeat
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions
@@ -30,6 +30,7 @@ from sambench.store.tree import PREDICTIONS, Store
 PUBLISHED, OPTIMIZER, RUNS = "published", "an optimizer", "a set of runs"
 """What a side can be."""
 
+Stored = Sequence[tuple[Store, list[RunRecord], list[str]]]  # folders with what is sound and not
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
 
 
@@ -47,8 +48,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     """Compare two sides from stored records alone and show what the runs say."""
     stores = [Store(root) for root in (results, *sorted((results / "published").glob("*")))]
     found = [(store, *store.records()) for store in stores]
-    kept = [(store, own) for store, own, _ in found]
-    sides = [_side(text, kept, data, results) for text in (first, second)]
+    sides = [_side(text, found, data, results) for text in (first, second)]
     unread = [message for *_, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
     screen.warn_of_damage(list(dict.fromkeys(unread)))
@@ -114,32 +114,26 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
     return [predictions_table(rows)] if rows else []
 
 
-def _side(
-    text: str,
-    kept: Sequence[tuple[Store, Sequence[RunRecord]]],
-    data: Path,
-    results: Path,
-) -> Side:
+def _side(text: str, found: Stored, data: Path, results: Path) -> Side:
     """Find out what a side is, among the sound records of each folder."""
     path, known = Path(text), {info.name for info in optimizers.list()}
-    records = [record for _, own in kept for record in own if not is_trial(record)]
+    records = [record for _, own, _ in found for record in own if not is_trial(record)]
     known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):
-        found = of_suite(path, Store(results), data)
-        return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
+        suite = of_suite(path, Store(results), data)
+        return Side(name=text, kind=RUNS, records=suite.records, damaged=suite.damaged)
     if (path / "runs").is_dir():
         own, damaged = Store(path).records()
         finals = tuple(record for record in own if not is_trial(record))
         return Side(name=text, kind=RUNS, records=finals, damaged=tuple(damaged))
     if text.partition(" (")[0] in known:
-        finals, twice = _each_once(kept)
+        finals, twice = _each_once(found)
         return Side(name=text, kind=OPTIMIZER, records=finals, damaged=twice)
-    named, twice = _each_once([(store, store.of_study(text, own)) for store, own in kept])
+    named, twice = _each_once([(s, s.of_study(text, own), []) for s, own, _ in found])
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):
-        commits = ((str((r.environment or {}).get("git")), r) for r in records)
-        named = tuple(record for commit, record in commits if commit.startswith(text))
+        named = tuple(r for r in records if str((r.environment or {}).get("git")).startswith(text))
     if named:
         return Side(name=text, kind=RUNS, records=named, damaged=twice)
     suites = sorted({*studies(results), *(r.suite for r in records if r.suite)})
@@ -150,16 +144,14 @@ def _side(
     )
 
 
-def _each_once(
-    found: Sequence[tuple[Store, Sequence[RunRecord]]],
-) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
-    """Return each run of the first folder that has it, no trials, and which differ in another."""
-    known: dict[str, tuple[RunRecord, Store]] = {}
-    said = []
-    for store, own in found:
-        for record in own:
-            first, place = known.setdefault(record.id, (record, store))
-            if record.final != first.final:
-                other = f"{record.name} ended otherwise in {store.root} than in {place.root}"
-                said.append(f"run {other}, which is taken; give the other folder for its runs")
-    return tuple(record for record, _ in known.values() if not is_trial(record)), tuple(said)
+def _each_once(found: Stored) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
+    """Return each run of the first folder that has it, no trials, and which end otherwise later."""
+    everywhere = ((own, store.root) for store, records, _ in found for own in records)
+    same = by_key(everywhere, lambda one: one[0].id).values()
+    said = (
+        f"run {run.name} ended otherwise in {other} than in {root}, which is taken; or give {other}"
+        for (run, root), *others in same
+        for one, other in others
+        if one.final != run.final
+    )
+    return tuple(run for (run, _), *_ in same if not is_trial(run)), tuple(said)

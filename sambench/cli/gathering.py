@@ -107,8 +107,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     records = [r for r in there if not is_trial(r)]
     named = [r for r in records if alone and r.suite == alone]
     if patterns and not named:
-        wanted = {record.id for record in store.find(patterns, there)}
-        records = [record for record in records if record.id in wanted]
+        records = [r for r in store.find(patterns, there) if not is_trial(r)]
     if not records:
         raise UserError(
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"

@@ -60,6 +60,7 @@ def find_runs(
     for name, plan in plans.items():
         records, planned = store.find([name]), planned_ids(store.root, name)
         groups.append((records, over(plan.hessian), None))
+        damaged += store.records(run.name for run in plan.runs)[1]
         if len(records) < len(planned):
             screen.warn(f"{len(records)} of {len(planned)} runs of {name} are there")
     if rest := [name for name in patterns if name not in plans]:

@@ -129,10 +129,8 @@ class Store:
             said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
             raise DamagedError(said)
         if path.parent.name != record.name:  # the files beside it would be looked for elsewhere
-            raise DamagedError(
-                f"{path} is of run {record.name}, which counts only in a folder of its own name; "
-                "rename that folder or move it away"
-            )
+            said = f"{path} is of run {record.name}, which counts only in a folder of its own name"
+            raise DamagedError(f"{said}; rename that folder or move it away")
         return record
 
     def save(self, record: RunRecord) -> None:
@@ -203,17 +201,14 @@ class Store:
         return found, damaged
 
     def damaged(self, patterns: Sequence[str]) -> list[str]:
-        """Return a message for each damaged record of runs with such a name, id or study."""
-        from sambench.store.study_plan import planned_ids  # with numpy
-
-        ids = {*patterns}.union(*(planned_ids(self.root, name) for name in patterns))
+        """Return a message for each damaged record of runs with such a name or id."""
         names = [
             name
             for name in self.names()
-            if name.rpartition("-")[2] in ids
-            or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+            for pattern in patterns
+            if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
-        messages = self.records(names)[1]
+        messages = self.records(dict.fromkeys(names))[1]
         return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
     def names(self) -> list[str]:
