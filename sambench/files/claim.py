@@ -137,13 +137,13 @@ def _held(path: Path, device: str = "", leftovers: tuple[str, ...] = ()) -> Iter
 
 def _acquire(path: Path, device: str) -> Owner:
     own = Owner.this_process(device)
-    for _ in range(ATTEMPTS):
+    for left in reversed(range(ATTEMPTS)):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if _create(path, own):
                 return own
         except OSError as error:
-            if not _removed_meanwhile(error, path.parent):
+            if not left or not _removed_meanwhile(error, path.parent):
                 raise
         if (found := Owner.read(path)) is None:
             continue

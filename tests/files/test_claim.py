@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict, replace
 
-from sambench.errors import ClaimError, DataError
+from sambench.errors import ClaimError, DataError, StoreError
 from sambench.files import claim as claims
 from sambench.files.claim import Claimed, claiming, lock
 from sambench.files.owner import STALE_SECONDS, Owner, file_system_time
@@ -469,3 +469,15 @@ def test_of_many_processes_one_wins(tmp_path: Path, stale: bool) -> None:
         for racer in racers:
             racer.kill()
             racer.communicate()
+
+
+def test_a_folder_that_cannot_be_made_is_not_somebody_elses_work(tmp_path: Path) -> None:
+    """A link to a disk that is not there: `mkdir` says that it exists, as beside a neighbour."""
+    (tmp_path / "results").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(FileExistsError), claiming(tmp_path / "results" / "run" / "claim.json"):
+        pass
+    with (
+        pytest.raises(StoreError, match=r"cannot write in .*/results: File exists"),
+        lock(tmp_path / "results" / "data", "preparing"),
+    ):
+        pass
