@@ -34,7 +34,8 @@ from sambench.models.model import models
 from sambench.optim.method import optimizers
 from sambench.plugin import VARIABLE
 from sambench.store.record import COMPLETED, RunRecord
-from tests.forked_workers import Template
+from tests import forked_processes
+from tests.forked_processes import Template
 from tests.launch import slurm_cluster
 
 settings.register_profile(
@@ -54,10 +55,10 @@ BusFolder = Callable[..., Path]
 RecordMaker = Callable[..., RunRecord]
 
 
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a launch do its runs in this process, unless its test asks for workers."""
-    monkeypatch.setattr(local, "cores", lambda: 1)
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin what processes are forked from: one for all workers, which inherit its address."""
+    if forked_processes.ADDRESS not in os.environ:
+        config.add_cleanup(forked_processes.begin())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,17 +83,21 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture(scope="session")
-def template() -> Iterator[Template]:
-    """What workers are forked from."""
-    made = Template()
-    yield made
-    made.end()
+def template() -> Template:
+    """What processes are forked from."""
+    return forked_processes.of_this_run()
 
 
-@pytest.fixture(autouse=True)
-def forked_workers(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have workers of launches in this process start in milliseconds."""
-    monkeypatch.setattr(pool, "subprocess", template.subprocess)
+@pytest.fixture(scope="session", autouse=True)
+def few_processes(template: Template) -> Iterator[None]:
+    """Have a launch do its runs in this process, unless its test asks for workers.
+
+    Those start in milliseconds.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 1)
+        patch.setattr(pool, "subprocess", template.subprocess)
+        yield
 
 
 @pytest.fixture(scope="module")

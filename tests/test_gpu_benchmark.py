@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked_processes import Template
+
 ROOT = Path(__file__).parents[1]
 
 
-def bench(*options: str, hidden: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *options],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": hidden},
-        check=False,
-    )
+SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 
-def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
-    done = bench("--json", str(tmp_path / "none.json"))
+def without_gpu() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_without_a_gpu_it_says_so(tmp_path: Path, template: Template) -> None:
+    words = ("--json", tmp_path / "none.json")
+    done = template.run(SCRIPT, *words, environment=without_gpu())
     assert (done.returncode, done.stdout) == (0, "no CUDA device here: nothing was measured\n")
     assert not (tmp_path / "none.json").exists()
 
@@ -32,7 +32,11 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_section_runs(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
-    done = bench("--cpu-smoke", "--minutes", "5", "--json", str(path))
+    command = [sys.executable, str(SCRIPT), "--cpu-smoke", "--minutes", "5", "--json", str(path)]
+    told = subprocess.PIPE
+    done = subprocess.run(
+        command, stdout=told, stderr=told, text=True, env=without_gpu(), check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     assert {name: entry["status"] for name, entry in found["sections"].items()} == dict.fromkeys(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked_processes import Template
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,15 +22,9 @@ ROOT = Path(__file__).parents[1]
         pytest.param(["--machines", "--stale", "20"], marks=pytest.mark.exhaustive),
     ],
 )
-def test_no_record_is_lost_wrong_or_made_twice(more: list[str]) -> None:
+def test_no_record_is_lost_wrong_or_made_twice(more: list[str], template: Template) -> None:
     options = ["--kills", "2", "--minutes", "60", "--optimizers", "sam,esam", *more]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "kill_storm.py"), *options],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+    done = template.run(ROOT / "benchmarks" / "kill_storm.py", *options)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["kills"] == 2

@@ -22,6 +22,7 @@ import yaml
 
 from sambench.data.source import sources
 from sambench.optim.method import optimizers
+from tests.forked_processes import Template
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -40,10 +41,7 @@ from pathlib import Path
 
 from sambench.cli import main
 from sambench.data.source import sources
-from sambench.launch import pool
-from tests.forked_workers import Template
 
-pool.subprocess = Template().subprocess
 options = sources.get("phantom").options
 options["images"] = replace(options["images"], default=int(sys.argv[2]))
 
@@ -114,7 +112,7 @@ def reduced_demo() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, str]]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory, template: Template) -> list[tuple[Any, str]]:
     """Run all commands in one folder, in one process of their own; return how each ended."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "commands.json").write_text(json.dumps(COMMANDS))
@@ -122,13 +120,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, str]]:
     (folder / "examples").mkdir()
     example = ROOT / "examples" / "my_optimizer.py"
     (folder / "examples" / example.name).write_bytes(example.read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-c", SESSION, "commands.json", str(IMAGES)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        check=False,
+    done = template.run(
+        *("-c", SESSION, "commands.json", IMAGES),
+        folder=folder,
+        environment={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
     )
     assert done.returncode == 0, done.stderr
     found: list[tuple[Any, str]] = json.loads(done.stdout.splitlines()[-1])

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, SequentialSampler
 from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.optim.contract import batch, closure_of, flat
+from tests.forked_processes import Template
+from tests.patience import PATIENCE
 
 METHODS: dict[str, dict[str, Any]] = {
     "sam": {"rho": 0.3},
@@ -224,15 +226,12 @@ def without_statistics() -> nn.Sequential:
 
 
 @pytest.mark.slow
-def test_distributed_data_parallel(tmp_path: Path) -> None:
+def test_distributed_data_parallel(tmp_path: Path, template: Template) -> None:
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")
-    start = torch.multiprocessing.get_context("spawn").Process
-    processes = [start(target=in_a_group_of_two, args=(r, str(tmp_path))) for r in range(2)]
+    processes = [template.call(in_a_group_of_two, rank, str(tmp_path)) for rank in range(2)]
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
+        process.wait(timeout=PATIENCE)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     for name in METHODS:
         model = without_statistics()

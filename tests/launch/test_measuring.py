@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +26,7 @@ from sambench.run.measure import JOURNAL, measure_hessian
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
+from tests.forked_processes import Template
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
@@ -182,9 +181,6 @@ COMMAND = (
     "from sambench.launch.launchers.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
     "from sambench.launch.launcher import Watcher\n"
-    "from sambench.launch import pool\n"
-    "from tests.forked_workers import Template\n"
-    "pool.subprocess = Template().subprocess\n"
     "told = Watcher(curvature=lambda what, *_: print(what, flush=True))\n"
     "options = {'runs_per_device': sys.argv[2]}\n"
     "sys.exit(launch(Manifest.read(Path(sys.argv[1])), options, told).exit_code)\n"
@@ -193,11 +189,10 @@ COMMAND = (
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_one_interrupt_keeps_what_is_finished(
-    trained: Callable[..., Manifest], workers: str
+    trained: Callable[..., Manifest], workers: str, template: Template
 ) -> None:
     manifest = trained(2, hessian=changed(TINY, perturbations=20))
-    command = [sys.executable, "-c", COMMAND, str(manifest.write()), workers]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = template.start("-c", COMMAND, manifest.write(), workers)
     assert process.stdout is not None
     while process.stdout.readline().strip() != "batches":
         assert process.poll() is None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -25,6 +23,7 @@ from sambench.launch.pool import Pool
 from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Epoch, Event, Started
+from tests.forked_processes import Forked, Template
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.patience import PATIENCE, wait_until
 
@@ -157,10 +156,9 @@ COMMAND = (
 )
 
 
-def started(manifest: Manifest) -> subprocess.Popen[str]:
+def started(manifest: Manifest, template: Template) -> Forked:
     """Start a pool in a process of its own and wait until both its workers train."""
-    command = [sys.executable, "-c", COMMAND, str(manifest.write())]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = template.start("-c", COMMAND, manifest.write())
     assert process.stdout is not None
     kinds: list[str] = []
     while kinds.count("Started") < 2 or kinds[-1] != "Tick":
@@ -170,9 +168,11 @@ def started(manifest: Manifest) -> subprocess.Popen[str]:
     return process
 
 
-def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: ManifestMaker) -> None:
+def test_one_interrupt_saves_all_and_the_next_launch_goes_on(
+    make_manifest: ManifestMaker, template: Template
+) -> None:
     manifest = make_manifest(3, epochs=LONG)
-    process = started(manifest)
+    process = started(manifest, template)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=PATIENCE) == 130
     store = Store(manifest.results)
@@ -193,9 +193,11 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
     assert resumed[0] is not None
 
 
-def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> None:
+def test_workers_of_a_killed_pool_save_and_end(
+    make_manifest: ManifestMaker, template: Template
+) -> None:
     manifest = make_manifest(2, epochs=LONG)
-    process = started(manifest)
+    process = started(manifest, template)
     process.kill()
     process.wait()
     store = Store(manifest.results)
@@ -207,11 +209,13 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
         assert (store.folder(config) / "checkpoint.pt").exists()
 
 
-def test_a_job_with_runs_side_by_side_saves_them_all(make_manifest: ManifestMaker) -> None:
+def test_a_job_with_runs_side_by_side_saves_them_all(
+    make_manifest: ManifestMaker, template: Template
+) -> None:
     """Slurm sends the signal to all of its processes."""
     manifest = make_manifest(2, epochs=LONG)
-    store, path = Store(manifest.results), str(manifest.write())
-    process = subprocess.Popen([sys.executable, "-m", "sambench.launch.job", path, "0-1", "2"])
+    store = Store(manifest.results)
+    process = template.start("-m", "sambench.launch.job", manifest.write(), "0-1", "2")
     for config in manifest.configs:
         wait_until("the run trains", store.history(config).exists)
     workers = [owner(manifest, config) for config in manifest.configs]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.nn import functional
 
 import sambench.run.single_run
@@ -29,6 +29,7 @@ from sambench.run.single_run import Paths, run_one, train_beside
 from sambench.store.tree import Store
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
+from tests.forked_processes import Template
 from tests.patience import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.arithmetic]
@@ -118,20 +119,16 @@ def folder_of(paths: Paths, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def paths(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+def paths(
+    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory, template: Template
+) -> Paths:
     """The results of two processes, and of one that does the runs that are for one."""
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")
     folder = tmp_path_factory.mktemp("together")
-    start = multiprocessing.get_context("spawn").Process
-    processes = [
-        start(target=replica, args=(rank, str(folder), str(phantom_data)), daemon=True)
-        for rank in range(2)
-    ]
+    processes = [template.call(replica, n, str(folder), str(phantom_data)) for n in range(2)]
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=PATIENCE)
+        process.wait(timeout=PATIENCE)
     found = Paths(data=phantom_data, results=folder / "results")
     with in_float64():
         run_one(RUNS["alone"], found, device=CPU)

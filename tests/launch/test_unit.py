@@ -26,41 +26,46 @@ from sambench.launch.unit import conclude, mark_ended, mark_error
 from sambench.plugin import load_plugin
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
+from tests.forked_processes import Template
 from tests.launch.conftest import TINY, ManifestMaker
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 
-def unit(path: Path, index: int | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+MODULE = "sambench.launch.job"
 
 
-def test_a_unit_does_its_run_once(make_manifest: ManifestMaker) -> None:
+def test_a_unit_does_its_run_once(make_manifest: ManifestMaker, template: Template) -> None:
+    """Its process is started as Slurm does, the second one is forked."""
     manifest = make_manifest(2, hessian=TINY)
     path, store = manifest.write(), Store(manifest.results)
-    first = unit(path, 1)
+    command = [sys.executable, "-m", MODULE, str(path), "1"]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (first.returncode, first.stdout) == (0, "")
     record = store.load(manifest.configs[1])
     assert record is not None
     assert (record.status, record.suite) == ("completed", "study")
     assert record.hessian is not None
     assert store.load(manifest.configs[0]) is None
-    assert unit(path, 1).returncode == 0
+    assert template.run("-m", MODULE, path, 1).returncode == 0
     assert store.load(manifest.configs[1]) == record
 
 
 @pytest.mark.parametrize(("index", "said"), [(7, "units 0 to 0, not 7"), ("x", "usage")])
-def test_a_unit_that_is_not_there(make_manifest: ManifestMaker, index: int, said: str) -> None:
-    done = unit(make_manifest().write(), index)
+def test_a_unit_that_is_not_there(
+    make_manifest: ManifestMaker, template: Template, index: int, said: str
+) -> None:
+    done = template.run("-m", MODULE, make_manifest().write(), index)
     assert done.returncode == 2
     assert said in done.stderr
 
 
-def test_the_record_tells_why_a_unit_failed(make_manifest: ManifestMaker, tmp_path: Path) -> None:
+def test_the_record_tells_why_a_unit_failed(
+    make_manifest: ManifestMaker, template: Template
+) -> None:
     manifest = make_manifest(split="centre:nowhere")
-    assert unit(manifest.write(), 0).returncode == 1
+    assert template.run("-m", MODULE, manifest.write(), 0).returncode == 1
     record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
     assert record.status == "failed"
@@ -212,10 +217,10 @@ def test_a_run_whose_record_was_damaged_stops_no_other(make_manifest: ManifestMa
 
 @pytest.mark.usefixtures("plugins_forgotten")
 def test_jobs_and_workers_know_plugins_before_they_read_what_to_do(
-    make_manifest: ManifestMaker,
+    make_manifest: ManifestMaker, template: Template
 ) -> None:
     load_plugin(Path(__file__).parents[2] / "examples" / "my_optimizer.py")
     manifest = make_manifest(3, optimizer="half-sam")
-    assert unit(manifest.write(), 0).returncode == 0
+    assert template.run("-m", MODULE, manifest.write(), 0).returncode == 0
     tally = launch(manifest, {"workers": "2"}, Watcher())
     assert (len(tally.records), tally.exit_code) == (3, 0)

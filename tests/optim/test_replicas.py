@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from sambench.optim import build
 from sambench.optim.contract import batch, closure_of, flat, network
+from tests.forked_processes import Template
 from tests.optim.references import gradient_at
 from tests.patience import PATIENCE
 
@@ -72,7 +73,7 @@ def replica(rank: int, folder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+def trained(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Weights:
     """Two processes do all cases; the weights that each saved.
 
     How they exit does not matter: gloo sometimes aborts a process that has already finished, when
@@ -81,12 +82,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")
     folder = tmp_path_factory.mktemp("replicas")
-    start = multiprocessing.get_context("spawn").Process
-    processes = [start(target=replica, args=(n, str(folder)), daemon=True) for n in range(2)]
+    processes = [template.call(replica, n, str(folder)) for n in range(2)]
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=PATIENCE)
+        process.wait(timeout=PATIENCE)
     return {
         case: [torch.load(folder / f"{case}-{n}.pt", weights_only=True) for n in range(2)]
         for case in CASES

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from sambench.store.environment import keep_freed_memory
+from tests.forked_processes import Template
 
 FAULTS = """
 import resource
@@ -26,9 +26,9 @@ print(faults(), bool(keep_freed_memory()), faults())
 """
 
 
-def test_a_pass_maps_no_page_that_an_earlier_one_had() -> None:
-    command = [sys.executable, "-c", FAULTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_a_pass_maps_no_page_that_an_earlier_one_had(template: Template) -> None:
+    done = template.run("-c", FAULTS)
+    assert done.returncode == 0, done.stderr
     before, arranged, after = done.stdout.split()
     if arranged == "False":
         pytest.skip("the C library has no mallopt")
