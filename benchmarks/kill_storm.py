@@ -278,6 +278,8 @@ def main() -> None:
     begin, chance, tally = time.monotonic(), random.Random(given.seed), Tally()
     until = begin + 60 * given.minutes
     catalogue()  # imports what the registries hold, once for all processes
+    import torch._inductor  # noqa: F401  (as deterministic algorithms do)
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         text = SUITE.replace("OPTIMIZERS", given.optimizers).replace("SEEDS", str(given.seeds))
