@@ -65,6 +65,21 @@ shades = shady:shades
 """
 WHEEL = "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 RUN = ("--dataset", "shades", "--model", "linear", "--epochs", "1", "--device", "cpu")
+AFTER_EACH = "-- done --"
+SESSION = f"""
+import sys
+
+from sambench.cli import main
+
+for words in " ".join(sys.argv[1:]).split(" then "):
+    sys.argv[1:] = words.split()
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+    print("{AFTER_EACH}")
+"""
 
 
 def install(folder: Path, module: str, entry_points: str) -> Path:
@@ -86,11 +101,14 @@ def install(folder: Path, module: str, entry_points: str) -> Path:
 
 
 def sambench(folder: Path, *arguments: object, beside: Path | None = None) -> tuple[int, str, str]:
-    """Run the command line with the packages of another folder."""
+    """Run the command line with the packages of another folder.
+
+    Commands with `then` between them are of one process, which imports once.
+    """
     places = [str(Path(__file__).parents[1]), *([str(beside)] if beside else [])]
     environment = {"PYTHONPATH": os.pathsep.join(places), "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "sambench", *map(str, arguments)],
+        [sys.executable, "-c", SESSION, *map(str, arguments)],
         **{"cwd": folder, "env": {**os.environ, **environment}},
         capture_output=True,
         text=True,
@@ -101,15 +119,13 @@ def sambench(folder: Path, *arguments: object, beside: Path | None = None) -> tu
 
 def test_an_installed_package_brings_all_three(tmp_path: Path) -> None:
     there = install(tmp_path, MODULE, ENTRY_POINTS)
-    code, listed, error = sambench(tmp_path, "list", "--quiet", beside=there)
-    assert (code, error) == (0, "")
+    words = ("compare", *RUN, "--opt", "adam,twice-adam", "--runs-per-device", "2")
+    before = ("list", "--quiet", "then", "prepare", "shades", "then")
+    code, said, error = sambench(tmp_path, *before, *words, beside=there)
+    assert code == 0, error
+    listed, _, table, _ = said.split(AFTER_EACH)
     assert {"twice-adam", "linear", "shades"} <= set(listed.split())
     assert "twice-adam" not in {info.name for info in optimizers.list()}
-    code, _, error = sambench(tmp_path, "prepare", "shades", beside=there)
-    assert code == 0, error
-    words = ("compare", *RUN, "--opt", "adam,twice-adam", "--runs-per-device", "2")
-    code, table, error = sambench(tmp_path, *words, beside=there)
-    assert code == 0, error
     assert "linear on shades" in table
     assert "twice-adam" in table
 
