@@ -110,6 +110,18 @@ def rough_eigenvectors() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def unpainted() -> Iterator[None]:
+    """Have reports compose their figures but not paint them: for tests that look at what is said,
+    while those of the figures and of the command look at pictures."""
+    from sambench.report.style import Picture  # which imports matplotlib
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, painted in (("png", b""), ("pdf", b""), ("svg", "<svg></svg>")):
+            patch.setattr(Picture, kind, painted)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images; a test that asks for it is skipped where there is none."""

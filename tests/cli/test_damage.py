@@ -26,6 +26,7 @@ from sambench.store.tree import Store
 if TYPE_CHECKING:
     from tests.cli.conftest import Call
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 SUITE = """
 name: study
 defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}

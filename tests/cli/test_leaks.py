@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.cli.conftest import Call
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 RUN = ("--model", "small-cnn", "--opt", "sgd", "--epochs", "1", "--size", "16", "--device", "cpu")
 
 

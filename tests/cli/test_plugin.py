@@ -20,7 +20,7 @@ from sambench.plugin import VARIABLE, load_plugin
 from tests.cli.conftest import Call
 from tests.test_entry_points import MODULE, RUN
 
-pytestmark = pytest.mark.usefixtures("plugins_forgotten")
+pytestmark = pytest.mark.usefixtures("plugins_forgotten", "unpainted")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
 
 

@@ -20,6 +20,7 @@ from sambench.store.tree import Store
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 SUITE = """
 name: tiny
 defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}

@@ -23,6 +23,7 @@ from sambench.errors import ConfigError, UserError
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 SUITE = """
 name: study
 defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
     from tests.conftest import RecordMaker
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 SUITE = """
 name: {name}
 defaults: {{dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}}
