@@ -101,12 +101,18 @@ def few_processes(template: Template) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def rough_eigenvectors() -> Iterator[None]:
-    """Have a study's plane stand on rough eigenvectors: exact ones of a barely trained network
-    take hundreds of products, and tests of what is stored and resumed do not look at them."""
-    rough = partial(curvature.eigenvector_plane, max_matvecs=8, tol=0.5)
+def rough_studies() -> Iterator[None]:
+    """Have a study's plane stand on rough eigenvectors, its worst case on few steps and its average
+    on few draws: exact ones of a barely trained network take hundreds of products, and tests of
+    what is stored and resumed do not look at them."""
+    fewer: dict[str, Any] = {
+        "eigenvector_plane": {"max_matvecs": 8, "tol": 0.5},
+        "worst_case_sharpness": {"steps": 4},
+        "average_sharpness": {"pairs": 3},
+    }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curvature, "eigenvector_plane", rough)
+        for name, given in fewer.items():
+            patch.setattr(curvature, name, partial(getattr(curvature, name), **given))
         yield
 
 

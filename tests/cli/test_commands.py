@@ -868,7 +868,7 @@ def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:
     assert once_more["hessian"]["top"] == after["hessian"]["top"]
 
 
-@pytest.mark.usefixtures("rough_eigenvectors")
+@pytest.mark.usefixtures("rough_studies")
 def test_study_a_minimum(tmp_path: Path, phantom_data: Path) -> None:
     data = ("--data", str(phantom_data))
     for optimizer in ("adam", "sam"):

@@ -53,7 +53,7 @@ def config_of(**settings: Any) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def stored(
-    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory, rough_eigenvectors: None
+    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory, rough_studies: None
 ) -> dict[str, Plain]:
     """Records as they lie on the disk: of a plain run, and of one with all that can be asked."""
     paths = Paths(data=phantom_data, results=tmp_path_factory.mktemp("schema"))

@@ -31,7 +31,7 @@ from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_eigenvectors")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_studies")]
 CPU = torch.device("cpu")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from sambench.errors import ModelError, SambenchWarning
 from sambench.models.model import build_model
@@ -89,10 +91,22 @@ def test_files_of_old_versions_have_no_batch_counters(tmp_path: Path) -> None:
     assert len(loaded.new) == 2
 
 
-@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "vit"])
-def test_position_embeddings_are_interpolated(tmp_path: Path, name: str) -> None:
+def small_transformer(size: int) -> nn.Module:
+    """Build what `vit` is, with fewer and narrower layers."""
+    width: dict[str, int] = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
+    return VisionTransformer(image_size=size, patch_size=16, num_classes=2, **width)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [partial(network, 1, "timm:vit_tiny_patch16_224", 2), small_transformer],
+    ids=["timm", "torchvision"],
+)
+def test_position_embeddings_are_interpolated(
+    tmp_path: Path, build: Callable[[int], nn.Module]
+) -> None:
     """A constant embedding stays constant at any number of patches."""
-    source, target = network(1, name, size=64), network(2, name, size=96)
+    source, target = build(64), build(96)
     key = next(k for k in source.state_dict() if k.endswith(("pos_embed", "pos_embedding")))
     state = {k: v.clone() for k, v in source.state_dict().items()}
     state[key][:] = 0.25

@@ -77,8 +77,8 @@ def test_the_run_s_weight_decay_and_the_share_of_images_are_recorded(paths: Path
     optimizer = {"name": "adam", "weight_decay": 0.25}
     config = RunConfig.from_dict({**given, "optimizer": optimizer, "batch_size": 8})
     record = run_one(config, paths, device=CPU)
-    settings = replace(TINY, max_matvecs=60, batch_stat="none", dtype="float64")
-    tops = []
+    settings = replace(TINY, max_matvecs=12, tol=1e-9, batch_stat="none", dtype="float64")
+    tops = []  # of the same Krylov space, which a multiple of the identity does not change
     for include in (False, True):
         wanted = replace(settings, include_l2=include)
         found = measure_hessian(record, wanted, paths, device=CPU, again=True).hessian

@@ -25,7 +25,7 @@ from sambench.run.studies import Subject
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_eigenvectors")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_studies")]
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0)
 ALL = Studies(density=True, sharpness=True, landscape=True, probes=2, steps=6, points=3)
@@ -168,7 +168,7 @@ def test_an_interrupted_plane_goes_on(paths: Paths) -> None:
 
 def test_another_model_is_refused(paths: Paths) -> None:
     record = run_one(config_of(), paths, device=CPU)
-    other = run_one(config_of(model="resnet18"), paths, device=CPU)
+    other = run_one(config_of(model="timm:test_resnet"), paths, device=CPU)
     with pytest.raises(CurvatureError, match="weights are of another model"):
         study_curvature(record, Studies(), paths, other=other)
     unfinished = replace(other, status="interrupted")
