@@ -225,7 +225,6 @@ def without_statistics() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
 
 
-@pytest.mark.slow
 def test_distributed_data_parallel(tmp_path: Path, template: Template) -> None:
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")

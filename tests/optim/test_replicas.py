@@ -15,7 +15,6 @@ from tests.forked_processes import Template
 from tests.optim.references import gradient_at
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.slow
 RHO, STEPS, HALVES = 0.3, 3, (slice(0, 4), slice(4, 8))
 
 
