@@ -78,7 +78,8 @@ for words in " ".join(sys.argv[1:]).split(" then "):
     except SystemExit as end:
         if end.code:
             raise
-    print("{AFTER_EACH}")
+    for each in (sys.stdout, sys.stderr):
+        print("{AFTER_EACH}", file=each)
 """
 
 
@@ -124,6 +125,7 @@ def test_an_installed_package_brings_all_three(tmp_path: Path) -> None:
     code, said, error = sambench(tmp_path, *before, *words, beside=there)
     assert code == 0, error
     listed, _, table, _ = said.split(AFTER_EACH)
+    assert error.startswith(AFTER_EACH)
     assert {"twice-adam", "linear", "shades"} <= set(listed.split())
     assert "twice-adam" not in {info.name for info in optimizers.list()}
     assert "linear on shades" in table
