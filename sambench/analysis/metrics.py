@@ -39,6 +39,10 @@ class Metric:
     two_classes: float = 1.0  # further factor where the data have two classes
     from_predictions: bool = False  # no record has it: it is computed from predictions beside
     decimals: int | None = None  # digits after the point in print; None for three significant ones
+    compared: bool = (
+        False  # whether a report compares optimizers by it; by curvature it always does
+    )
+    ranked: bool = True  # whether the best is the highest, or the lowest
     table_scale: float = 1.0  # value of a table over the printed value, as in minutes
 
     @property
@@ -125,12 +129,17 @@ ONE_CLASS = "one class of all"
 """A share of 1 / K of K classes, all images of one class being right and no others."""
 
 
+_TOLD = read_own_yaml("sambench.analysis", "metrics.yaml")
+
+COLUMNS: dict[str, list[str]] = _TOLD["tables"]
+"""Names of the metrics in each table of a setting; all but the "main" one are further ones."""
+
+
 def _metrics() -> Iterator[Metric]:
-    told = read_own_yaml("sambench.analysis", "metrics.yaml")
-    for name, own in told["metrics"].items():
+    for name, own in _TOLD["metrics"].items():
         fields = {**own}
         while (kind := fields.pop("kind", None) or fields.pop("like", None)) is not None:
-            fields = {**told["kinds"][kind], **fields}
+            fields = {**_TOLD["kinds"][kind], **fields}
         column = fields.pop("section") + fields.pop("at", name)
         yield msgspec.convert({"name": name, "column": column, **fields}, Metric)
 

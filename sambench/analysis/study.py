@@ -23,12 +23,7 @@ from sambench.store.search_record import Roles
 PRIMARY = "accuracy"
 """What the answer is about, unless the suite says otherwise."""
 
-COMPARED = tuple(
-    metric
-    for metric in METRICS
-    if metric.curvature
-    or metric.name in (PRIMARY, "auroc", "train_seconds", "gradient_evaluations", "robust_accuracy")
-)
+COMPARED = tuple(metric for metric in METRICS if metric.curvature or metric.compared)
 """What a report compares optimizers by: accuracy, and secondary metrics, a family each."""
 
 FLATNESS = ("top", "trace")

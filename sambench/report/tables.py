@@ -9,7 +9,7 @@ import numpy as np
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
 from sambench.analysis.grouping import other_settings
 from sambench.analysis.groups import REPEATS, Group, Line, by_key
-from sambench.analysis.metrics import METRICS, MINUTES, Metric, find_metric
+from sambench.analysis.metrics import COLUMNS, MINUTES, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
 from sambench.analysis.units import Summary, device_of, summarize
@@ -29,21 +29,7 @@ from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spre
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Roles
 
-MAIN = ("accuracy", "train_seconds", "gradient_evaluations", "top", "median", "mean", "sd", "trace")
-FURTHER: Mapping[str, tuple[str, ...]] = {
-    "test metrics": (
-        *("auroc", "balanced_accuracy", "sensitivity", "specificity", "sensitivity_at_90"),
-        *("specificity_at_90", "f1", "generalization_gap", "loss", "ece", "brier"),
-        "calibration_slope",
-    ),
-    "disturbed test images": tuple(m.name for m in METRICS if ".robust." in m.column),
-    "around the minimum": (
-        *("zero_mass", "negative_mass", "sam_step", "worst_case", "worst_case_adaptive"),
-        *("average_case", "average_case_adaptive", "line_loss", "plane_loss", "eigenvector_loss"),
-    ),
-}
-UNRANKED = ("calibration_slope", "generalization_gap")
-"""Metrics of which neither the highest nor the lowest is the best."""
+MAIN = COLUMNS["main"]
 MINUTES_FROM = 120.0
 """Seconds of training from which on a table is in minutes."""
 
@@ -80,7 +66,7 @@ def _rows(places: Sequence[tuple[str, Group, Line]], columns: Sequence[Metric]) 
     """
     found = [[summarize(group, line, c) for c in columns] for _, group, line in places]
     best = [
-        best_of(sure_means(cells), c) if c.name not in UNRANKED and _of_one_kind(c, cells) else []
+        best_of(sure_means(cells), c) if c.ranked and _of_one_kind(c, cells) else []
         for c, cells in zip(columns, zip(*found, strict=True), strict=True)
     ]
     rows = []
@@ -143,8 +129,8 @@ def further_tables(group: Group, known: Container[str]) -> tuple[Table, ...]:
     """Return what else was measured, as far as its metrics are known to any run of the report."""
     return tuple(
         _table(group, f"{group.title}: {what}", _columns(there, group.lines))
-        for what, names in FURTHER.items()
-        if (there := [name for name in names if name in known])
+        for what, names in COLUMNS.items()
+        if names is not MAIN and (there := [name for name in names if name in known])
     )
 
 
