@@ -8,10 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from sambench.errors import ConfigError, shown
 from sambench.files.definition import HUGE, Definition, Positive, build
+from sambench.files.yaml_text import read_own_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +31,7 @@ class StopRule:
         return "a number above 0" if self.maximum == HUGE else f"a number in (0, {self.maximum:g}]"
 
 
-STOP_RULES: Mapping[str, StopRule] = {
-    "epochs": StopRule(meaning="All `epochs` are trained."),
-    "train-accuracy": StopRule(
-        default=1.0, unit="fraction", maximum=1.0, meaning="Training accuracy reaches this value."
-    ),
-    "patience": StopRule(
-        default=10.0, unit="epochs", meaning="Validation loss does not improve for this long."
-    ),
-    "gradient-evaluations": StopRule(
-        unit="passes", meaning="This many gradient evaluations (passes) are spent."
-    ),
-    "minutes": StopRule(unit="minutes", meaning="The training steps have taken this many minutes."),
-}
+STOP_RULES = msgspec.convert(read_own_yaml("sambench.config", "stop.yaml"), dict[str, StopRule])
 
 
 class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,8 +21,6 @@ Eigenvalues, trace and density need only a `SymmetricOperator`; `HessianOperator
 package stands alone.
 """
 
-from __future__ import annotations
-
 from sambench.curvature.batch_spectrum import BatchSpectrum, batch_spectrum
 from sambench.curvature.density import SpectralDensity, density
 from sambench.curvature.interpolation import Interpolation, interpolation

@@ -16,29 +16,17 @@ and s = +1 or -1, drawn for each image:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from sambench.files.yaml_text import read_own_yaml
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
-_BLUR, _GAMMA = (0.75, 1.5, 2.25, 3.0, 4.0), (1.15, 1.3, 1.5, 1.75, 2.0)
-STRENGTHS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
-    "ultrasound": {
-        "speckle": (0.1, 0.2, 0.3, 0.45, 0.6),
-        "gain": (3.0, 6.0, 9.0, 12.0, 15.0),
-        "blur": _BLUR,
-        "gamma": _GAMMA,
-    },
-    "xray": {
-        "noise": (1000.0, 400.0, 150.0, 75.0, 40.0),
-        "gain": (0.1, 0.2, 0.3, 0.4, 0.5),
-        "blur": _BLUR,
-        "gamma": _GAMMA,
-    },
-}
+STRENGTHS = dict[str, dict[str, list[float]]](read_own_yaml("sambench.data", "shifts.yaml"))
 """The quantity a of the formulas above at each severity, by family and disturbance."""
 
 
