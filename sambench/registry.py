@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import re
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sambench.errors import PluginError, UnknownNameError
-from sambench.plugin import note_entry
+from sambench.plugin import files_of, note_entry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -43,9 +44,14 @@ class Registry(Generic[Entry]):
         self._discovered = False
 
     def register(self, entry: Entry) -> Entry:
-        """Add an entry and return it; another one of the same name is a PluginError."""
-        if entry.name in self._entries and self._entries[entry.name] != entry:
-            raise PluginError(f"two {self.kind}s are called {entry.name!r}; rename one of them")
+        """Add an entry and return it; a PluginError if its name is none or taken, in any capitals."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{,79}", entry.name):
+            allowed = "a name of at most 80 letters, digits and ._-"
+            raise PluginError(f"{self.kind} {entry.name!r} is not allowed; allowed: {allowed}")
+        alike = (one for one in self._entries.values() if one.name.lower() == entry.name.lower())
+        if (other := next(alike, entry)) != entry:
+            which = "".join(f" in {file}" for file in files_of([(self.kind, other.name)]))
+            raise PluginError(f"two {self.kind}s are called {entry.name!r}; rename one{which}")
         self._entries[entry.name] = entry
         note_entry(self.kind, entry.name)
         return entry

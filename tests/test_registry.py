@@ -85,6 +85,18 @@ def test_two_entries_of_one_name_are_refused(registry: Registry[Fruit]) -> None:
         registry.register(Fruit("pear", "another one"))
 
 
+@pytest.mark.parametrize("name", ["Pear", "PEAR"])
+def test_capitals_make_no_other_name(registry: Registry[Fruit], name: str) -> None:
+    with pytest.raises(PluginError, match=f"two fruits are called '{name}'; rename one"):
+        registry.register(Fruit(name))
+
+
+@pytest.mark.parametrize("name", ["", "sour cherry", "a/b", "timm:fig", "a,b", ".fig", "f" * 81])
+def test_what_is_no_name_is_refused(registry: Registry[Fruit], name: str) -> None:
+    with pytest.raises(PluginError, match="is not allowed; allowed: a name of at most 80 letters"):
+        registry.register(Fruit(name))
+
+
 def test_registering_the_same_entry_again_is_harmless(registry: Registry[Fruit]) -> None:
     registry.register(Fruit("pear"))
     assert len(registry.list()) == 3

@@ -131,7 +131,13 @@ def _(info: OptimizerInfo) -> None:
 @_rule("a resumed run gives the bits of an uninterrupted one")
 def _(info: OptimizerInfo) -> None:
     whole = _Trial(info, lr=0.01).run(0, 1, 2, 3, 4, 5)
-    first = _Trial(info, lr=0.01).run(0, 1, 2)
+    first = _Trial(info, lr=0.01)
+    kept = vars(first.optimizer.method)
+    before = {name: repr(value) for name, value in kept.items()}
+    first.run(0, 1, 2)
+    for name in sorted(kept.keys() - {"optimizer", "memory", "counters", "beside"}):
+        if before.get(name) != repr(kept[name]):
+            raise Broken(f"{name} changes and is not saved: self.memory and self.counters are")
     saved = io.BytesIO()
     torch.save([first.model.state_dict(), first.optimizer.state_dict()], saved)
     saved.seek(0)

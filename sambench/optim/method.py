@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.errors import ConfigError, did_you_mean, shown
+from sambench.errors import ConfigError, PluginError, did_you_mean, shown
 from sambench.optim.base import BASES, Setting, find_base
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, Mechanics, declared, radius
 from sambench.registry import Registry
@@ -100,9 +100,24 @@ class OptimizerInfo:
     method: type[Method] = Method  # its mathematics
 
     def __call__(self, method: type[Method]) -> type[Method]:
-        """Register a method under this entry's name."""
-        optimizers.register(replace(self, method=method))
+        """Register a method under this entry's name; a PluginError if it is none."""
+        entry = replace(self, method=method)
+        if fault := entry._fault():
+            raise PluginError(f"optimizer {self.name!r}: {fault}")
+        optimizers.register(entry)
         return method
+
+    def _fault(self) -> str:
+        """Say what of its class cannot be meant so; empty where all may be."""
+        if not (isinstance(self.method, type) and issubclass(self.method, Method)):
+            return "its class must be a subclass of sambench.optim.method.Method"
+        if self.method.direction is Method.direction and self.base is None:
+            return "its class has no `direction`, without which it is its base optimizer"
+        for name, hyperparameter in self.hyperparameters.items():
+            if name in TAKEN:
+                return f"a hyperparameter cannot be called {name!r}, which is taken; rename it"
+            hyperparameter.check(hyperparameter.default, self.name)
+        return ""
 
     @property
     def summary(self) -> str:
@@ -183,6 +198,10 @@ class OptimizerInfo:
                     f"{did_you_mean(name, names)}; known: {', '.join(names)}"
                 )
 
+
+TAKEN = {"name", "params", "base", "model", "per_replica"} | {*declared(Mechanics)}
+TAKEN |= {"optimizer", "memory", "counters", "beside"} | {*vars(Method)}
+"""What `build`, every optimizer and every method have under a name of their own."""
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")
 

@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn.parallel import DistributedDataParallel
 
+from sambench.errors import PluginError
 from sambench.optim.method import Method
 from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import PerTensor, Vector
@@ -31,8 +32,11 @@ class Proposal:
 
     @classmethod
     def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
-        """Let a method ask for its gradients of one mini-batch."""
+        """Let a method ask for its gradients of one mini-batch; a PluginError if it gives none."""
         direction = method.direction(oracle)
+        if not isinstance(direction, Vector):
+            found = type(direction).__name__
+            raise PluginError(f"direction of {type(method).__name__} returns a {found}, no Vector")
         loss = next(iter(oracle.seen), None)
         beside, method.beside = method.beside, None
         return cls(direction, beside, loss, method.memory, oracle.received, [oracle])

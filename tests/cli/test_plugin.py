@@ -155,7 +155,74 @@ def test_a_name_that_is_taken_is_refused(call: Call, tmp_path: Path) -> None:
     done = call("check", "taken.py")
     assert done.code == 2
     assert done.err.startswith("error: plugin taken.py failed: PluginError in line ")
-    assert done.err.endswith("two optimizers are called 'sam'; rename one of them\n")
+    assert done.err.endswith("two optimizers are called 'sam'; rename one\n")
+
+
+@pytest.mark.slow
+def test_a_name_that_is_taken_is_refused_by_the_name_of_the_file(tmp_path: Path) -> None:
+    """In a process of its own, where the file is run before the package's own optimizers."""
+    (tmp_path / "taken.py").write_text(EXAMPLE.read_text().replace("half-sam", "sam"))
+    command = [sys.executable, "-m", "sambench", "list", "optimizers", "--plugin", "taken.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: two optimizers are called 'sam'; rename one in taken.py\n"
+
+
+def test_an_optimizer_without_a_docstring_is_listed(call: Call) -> None:
+    text = EXAMPLE.read_text()
+    start = text.index('    """Half gradient')
+    Path("mine.py").write_text(text[:start] + text[text.index("    rho =") :])
+    done = call("list", "optimizers", "--plugin", "mine.py", "--json")
+    assert done.code == 0, done.err
+    (own,) = [o for o in json.loads(done.out)["optimizers"] if o["name"] == "half-sam"]
+    assert own["summary"] == ""
+
+
+METHOD = """
+from sambench.optim.method import Hyperparameter, Method, optimizer
+
+@optimizer("mine", gradient_evaluations=1, reference="none")
+class Mine{}:
+    rho = Hyperparameter(0.05, help="radius")
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parent", "body", "told"),
+    [
+        ("(Method)", "def directions(self, gradient): pass", "its class has no `direction`"),
+        (
+            "",
+            "def direction(self, gradient): pass",
+            "must be a subclass of sambench.optim.method.M",
+        ),
+        ("(Method)", "max_norm = Hyperparameter(1.0, help='')", "no `direction`"),
+        (
+            "(Method)",
+            "direction = max_norm = Hyperparameter(1.0, help='')",
+            "a hyperparameter cannot be called 'direction', which is taken; rename it",
+        ),
+        (
+            "(Method)",
+            "direction, max_norm = print, Hyperparameter(1.0, help='')",
+            "a hyperparameter cannot be called 'max_norm', which is taken; rename it",
+        ),
+        (
+            "(Method)",
+            "direction, share = print, Hyperparameter(5.0, help='', maximum=1.0)",
+            "mine share=5.0 is not allowed; allowed: [0, 1]",
+        ),
+    ],
+)
+def test_a_class_that_cannot_be_meant_so_is_refused(
+    tmp_path: Path, parent: str, body: str, told: str
+) -> None:
+    (tmp_path / "mine.py").write_text(METHOD.format(parent, body))
+    with pytest.raises(PluginError) as caught:
+        load_plugin(tmp_path / "mine.py")
+    assert str(caught.value).startswith("plugin mine.py failed: ")
+    assert told in str(caught.value)
 
 
 def test_worker_processes_load_it_too(tmp_path: Path) -> None:
@@ -183,6 +250,14 @@ class Bad(Method):
     def direction(self, gradient):
         return gradient().nothing
 """,
+    "none.py": """
+from sambench.optim.method import Method, optimizer
+
+@optimizer("none", reference="none")
+class NoVector(Method):
+    def direction(self, gradient):
+        gradient()
+""",
 }
 
 
@@ -191,6 +266,7 @@ class Bad(Method):
     [
         ("mine.py", "mine", "adam", "plugin mine.py failed: KeyError in line 5: 'width'"),
         ("bad.py", "small-cnn", "bad", "plugin bad.py failed: AttributeError in line 7: "),
+        ("none.py", "small-cnn", "none", "direction of NoVector returns a NoneType, no Vector"),
     ],
 )
 def test_what_its_code_raises_later_is_one_line(

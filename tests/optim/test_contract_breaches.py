@@ -42,6 +42,17 @@ class Forgetful(Faithful):
         return gradient(at=self.mean * (self.rho / (self.mean.norm() + EPSILON)))
 
 
+class Late(Faithful):
+    """It counts its steps in itself, which makes no difference in the first of them."""
+
+    steps = 0
+
+    def direction(self, gradient: Any) -> Any:
+        self.steps += 1
+        g_a = super().direction(gradient)
+        return g_a if self.steps < 50 else g_a.mul_(2.0)
+
+
 class Drifting(Faithful):
     """It moves the weights itself and back by subtraction."""
 
@@ -108,6 +119,7 @@ def test_a_faithful_method_keeps_all(broken: Any) -> None:
     ("method", "rule"),
     [
         (Forgetful, "a resumed run gives the bits of an uninterrupted one"),
+        (Late, "a resumed run gives the bits of an uninterrupted one"),
         (Drifting, "weights are restored bit for bit after every pass"),
         (Drifting, "a pass that raises leaves the weights alone"),
         (Climbing, "it lowers the loss of a batch it is shown again and again"),
