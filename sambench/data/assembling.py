@@ -18,7 +18,7 @@ from sambench.data.download import digest
 from sambench.data.family import make_listing
 from sambench.data.folders import SUFFIXES, printable, same_name
 from sambench.data.manifest import Account, LeftOut
-from sambench.data.source import Listing, Request, Sample, Source
+from sambench.data.source import PARTS, Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError, did_you_mean, some
 
 PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
@@ -60,6 +60,8 @@ def _one(source: Source, request: Request) -> Listing:
     The pages of a file stay together in splits: where no patient is known, the file is the group.
     """
     listing, every = source.scan(request), request.options.get("pages") == "all"
+    for fault in _faults(listing) if isinstance(listing, Listing) else ("is no Listing",):
+        raise DataError(f"what the scan of dataset {source.name!r} returns {fault}; mend it")
     samples: list[Sample] = []
     for sample in listing.samples:
         suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
@@ -75,6 +77,28 @@ def _one(source: Source, request: Request) -> Listing:
             id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
             samples.append(replace(sample, id=id, file=file, facts=facts, page=page))
     return replace(listing, samples=tuple(samples))
+
+
+def _faults(listing: Listing) -> Iterator[str]:
+    """Yield why what a scan of one's own lists cannot be prepared."""
+    classes, seen = listing.classes, set[str]()
+    if not 1 < len({name for name in classes if isinstance(name, str)}) == len(classes):
+        yield f"has the classes {classes}, not two or more different names"
+    for sample in listing.samples:
+        id, pixels, facts = sample.id, sample.pixels, sample.facts
+        if id in seen:
+            yield f"has two images of the id {id}"
+        if sample.label not in classes:
+            yield f"has the label {sample.label!r} of {id}, which is none of {classes}"
+        if pixels is not None and (pixels.dtype != "uint8" or pixels.shape[2:] not in ((), (3,))):
+            yield f"has pixels {pixels.dtype} {pixels.shape} of {id}, not uint8 (H, W) or (H, W, 3)"
+        if facts.get("part") not in (None, *PARTS):
+            yield f"has the part {facts['part']!r} of {id}, which is none of {PARTS}"
+        if not isinstance(facts.get("fold"), int | None):
+            yield f"has the fold {facts['fold']!r} of {id}, which is no whole number"
+        seen.add(id)
+    if not seen:
+        yield "has no image"
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:

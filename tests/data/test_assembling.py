@@ -15,7 +15,7 @@ from PIL import Image
 from sambench.data.assembling import assemble, grouped_reasons, sentences, take_stock
 from sambench.data.manifest import LeftOut
 from sambench.data.preparation import prepare
-from sambench.data.source import Listing, Request, sources
+from sambench.data.source import Listing, Request, Sample, Source, sources
 from sambench.data.summary import summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, UserError
@@ -235,3 +235,48 @@ def test_no_file_is_lost_in_any_tree(tree, tmp_path_factory):
     assert sorted([*images, *account.tables, *passed]) == sorted(files)
     assert account.found == len(files)
     assert all(account.passed)  # no reason is empty
+
+
+def sample(id: str, label: str = "a", pixels: object = None, **facts: object) -> Sample:
+    return Sample(id=id, path=Path(id), file=id, label=label, facts=facts, pixels=pixels)
+
+
+GREY = np.zeros((4, 4), dtype=np.uint8)
+AT_FAULT = {
+    "returns is no Listing": None,
+    "returns has no image": [],
+    "returns has two images of the id 1": [sample("1"), sample("1", "b")],
+    "returns has the label 'c' of 2, which is none of ('a', 'b')": [sample("1"), sample("2", "c")],
+    "returns has pixels float64 (4, 4) of 1, not uint8 (H, W) or (H, W, 3)": [
+        sample("1", pixels=GREY / 255)
+    ],
+    "returns has pixels uint8 (4, 4, 1) of 1, not uint8 (H, W) or (H, W, 3)": [
+        sample("1", pixels=GREY[..., None])
+    ],
+    "returns has the part 'val' of 1, which is none of ('train', 'validation', 'test')": [
+        sample("1", part="val")
+    ],
+    "returns has the fold 'one' of 1, which is no whole number": [sample("1", fold="one")],
+}
+
+
+@pytest.mark.parametrize("told", AT_FAULT)
+def test_a_scan_at_fault_is_refused_before_anything_is_decoded(told: str, tmp_path: Path) -> None:
+    found = AT_FAULT[told]
+    listing = (
+        None
+        if found is None
+        else Listing(root=tmp_path, layout="", classes=("a", "b"), samples=tuple(found))
+    )
+    source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
+    with pytest.raises(DataError) as caught:
+        assemble(source, Request())
+    assert str(caught.value) == f"what the scan of dataset 'mine' {told}; mend it"
+
+
+@pytest.mark.parametrize("classes", [("a",), ("a", "b", "a"), (0, 1), ()])
+def test_classes_are_two_or_more_different_names(classes: tuple, tmp_path: Path) -> None:
+    listing = Listing(root=tmp_path, layout="", classes=classes, samples=(sample("1"),))
+    source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
+    with pytest.raises(DataError, match="not two or more different names; mend it"):
+        assemble(source, Request())
