@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.optim import build
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.run.images import Parts, load_parts
-from sambench.run.network_check import check_network
+from sambench.run.network_check import check_network, check_seeded
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.evaluate import robust_accuracy
@@ -34,12 +35,14 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
     Raises:
         UserError: If it cannot be built, or is none that can be trained here.
     """
-    torch.manual_seed(derive_seed(config.seed, "initialisation"))
-    model = build_model(
-        config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
-    ).to(device)
+    side, pretrained = config.image_size, config.pretrained
+    build_it = partial(build_model, config.model, classes=classes, image_size=side)
+    torch.manual_seed(seed := derive_seed(config.seed, "initialisation"))
+    model = build_it(pretrained=pretrained).to(device)
     if not is_shipped(config.model):
-        check_network(model, config.model, classes=classes, side=config.image_size, device=device)
+        check_network(model, config.model, classes=classes, side=side, device=device)
+        torch.manual_seed(seed)
+        check_seeded(model, build_it(pretrained=pretrained).to(device), config.model)
     return model
 
 

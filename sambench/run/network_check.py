@@ -21,7 +21,7 @@ def check_network(
 ) -> None:
     """Try a model's network on three random images; its state and the generators are as before.
 
-    Costs three passes in evaluation mode and one in training mode. Warns of probabilities in place
+    Costs three passes in evaluation mode and two in training mode. Warns of probabilities in place
     of logits, of which training would take the softmax once more. A network whose state or outputs
     do not fit is a ModelError.
     """
@@ -39,6 +39,8 @@ def check_network(
             network.eval()
             first, again, other = (network(images) for images in (pair, pair, single))
             in_training = network.train()(pair)
+        with undisturbed(network, device):
+            repeated = network.train()(pair)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -49,15 +51,24 @@ def check_network(
         ) from error
     for outputs, count in ((first, 2), (other, 1), (in_training, 2)):
         _check_outputs(outputs, (count, classes), name)
-    if bool((first - again).abs().max() > RANDOM * first.abs().max()):
-        raise ModelError(
-            f"model {name!r} is random in evaluation mode, as of a dropout that stays on; pass "
-            "training=self.training to it"
-        )
+    kept_on = "evaluation mode, as of a dropout that stays on; pass training=self.training to it"
+    unseeded = "training also from one seed; have it draw by torch alone, and count in buffers"
+    for where, one, two in ((kept_on, first, again), (unseeded, in_training, repeated)):
+        if bool((one - two).abs().max() > RANDOM * one.abs().max()):
+            raise ModelError(f"model {name!r} is random in {where}")
     three = torch.cat([first, other])
     if bool((three >= 0).all() and ((three.sum(dim=1) - 1).abs() < RANDOM).all()):
         said = f"model {name!r} returns probabilities, of which the softmax is taken once more"
         warnings.warn(f"{said}; leave its own out: {WANTED}", SambenchWarning, stacklevel=2)
+
+
+def check_seeded(network: nn.Module, again: nn.Module, name: str) -> None:
+    """Refuse, by a ModelError, a network that another build from the same seed does not give."""
+    ours, theirs = network.state_dict(), again.state_dict()
+    same = ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+    if again is network or not same:
+        said = f"model {name!r} is another one when it is built again from one seed; have its build"
+        raise ModelError(f"{said} draw by torch alone and return a new network at each call")
 
 
 def _check_outputs(outputs: object, shape: tuple[int, int], name: str) -> None:

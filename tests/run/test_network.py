@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,27 @@ def built(make: Callable[[int], Any]) -> Build:
     return lambda classes, size, pretrained: make(classes)
 
 
+class Counting(Small):
+    """It counts its passes in training where a resumed run does not find the number."""
+
+    passes = 0
+
+    def forward(self, images: Tensor) -> Any:
+        self.passes += self.training
+        return super().forward(images) * (1 + self.passes)
+
+
+def unseeded(classes: int, size: int, pretrained: bool) -> nn.Module:
+    """Draw weights from another generator than torch's own."""
+    network = Small(classes, plain)
+    nn.init.normal_(network.layer.weight, generator=GENERATOR)
+    return network
+
+
+GENERATOR = torch.Generator()
+KEPT: dict[int, nn.Module] = {}
+
+
 class Extra(Small):
     def get_extra_state(self) -> Any:
         return {"count": 3}
@@ -151,6 +173,17 @@ REFUSED: dict[str, tuple[Build, str]] = {
     "random": (
         changed(lambda net, z: nn.functional.dropout(z)),
         "'mine' is random in evaluation mode, as of a dropout that stays on; pass training=self.t",
+    ),
+    "random in training": (
+        changed(lambda net, z: z * (1 + net.training * random.random())),
+        "'mine' is random in training also from one seed; have it draw by torch alone, and count i",
+    ),
+    "counting": (built(lambda k: Counting(k, plain)), "'mine' is random in training also from one"),
+    "unseeded": (unseeded, "'mine' is another one when it is built again from one seed; have its"),
+    "one for all runs": (
+        built(lambda k: KEPT.setdefault(k, Small(k, plain))),
+        "'mine' is another one when it is built again from one seed; have its build draw by torch "
+        "alone and return a new network at each call",
     ),
     "1 channel": (
         built(lambda k: nn.Sequential(nn.Conv2d(1, k, 32), nn.Flatten())),
