@@ -187,7 +187,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_numbers_of_optimizers_and_datasets_are_right() -> None:
     own = [info for info in optimizers.list() if "plugin" not in info.method.__module__]
-    assert f"**{len(own)} optimizers**" in README
+    assert f"**{len(own)} optimizers**" in README, "README says how many, and names them"
     usable = [source for source in sources.list() if "not supported" not in source.summary]
     for page in (README, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")):
         assert re.search(rf"{len(usable)} datasets\b", page)

@@ -131,6 +131,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 
 def test_the_test_of_fields_is_complete() -> None:
+    """A new field is named in OTHER_VALUES with a value that is not its default."""
     names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
     assert names == {

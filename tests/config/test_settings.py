@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import sambench
 from sambench.config.optimizer import LEARNING_RATE
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import Setting, optimizer_settings, run_settings, sort_settings
 from sambench.config.stop import STOP_RULES
+from sambench.files.description import choices
+from sambench.files.yaml_text import read_own_yaml
 from sambench.optim.method import optimizers
 
 OF_RUN = {setting.name: setting for setting in run_settings()}
@@ -34,6 +40,26 @@ def test_a_number_of_things_has_a_unit() -> None:
         **{"stop.train-accuracy": "fraction", "stop.patience": "epochs"},
         **{"stop.gradient-evaluations": "passes", "stop.minutes": "minutes"},
     }
+
+
+PACKAGE = Path(sambench.__file__).parent
+OUTSIDE = [
+    ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    for path in PACKAGE.rglob("*.py")
+    if path.parent.name != "config"
+]
+NODES = [node for nodes in OUTSIDE for node in nodes]
+READ = {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+NAMED = {node.value for node in NODES if isinstance(node, ast.Constant)}
+NAMED |= {*read_own_yaml("sambench.data", "shifts.yaml")}
+
+
+@pytest.mark.parametrize("name", RunConfig.__struct_fields__)
+def test_a_setting_and_each_of_its_choices_are_read_somewhere(name: str) -> None:
+    """One that nobody reads would do nothing, without a word, and yet make another run."""
+    assert name in READ, f"nothing outside of config reads {name}"
+    unnamed = {*choices(RunConfig, name)} - NAMED
+    assert len(unnamed) <= 1, f"{name}: of {unnamed} only one can be what is done otherwise"
 
 
 def test_defaults_are_those_that_a_run_gets() -> None:

@@ -119,7 +119,8 @@ TURNS = {"looksam": {"k": 2.0}, "interval-sam": {"k": 2.0}, "aesam": {"first": -
 def test_it_needs_the_copies_of_the_weights_that_it_says(info: OptimizerInfo) -> None:
     needed = peak_in_copies_of_the_weights(info.name, **TURNS.get(info.name, {}))
     base = peak_in_copies_of_the_weights("sgd")
-    assert needed - base == pytest.approx(info.extra_memory, abs=0.1)
+    said = f"extra_memory of {info.name}"
+    assert needed - base == pytest.approx(info.extra_memory, abs=0.1), said
 
 
 @EVERY

@@ -225,7 +225,9 @@ def test_published_runs_keep_their_ids_and_their_text(path: Path) -> None:
     """The id follows from the settings alone, defaults that came later left out."""
     given = json.loads(path.read_text(encoding="utf-8"))
     settings = {k: v for k, v in given["config"].items() if k not in ("capture", "kernels")}
-    assert RunConfig.from_dict(settings).id == given["id"]
+    assert RunConfig.from_dict(settings).id == given["id"], (
+        "a new field of RunConfig must be named in LATER, so that stored runs keep their ids"
+    )
     assert path.parent.name.endswith(given["id"])
     record = RunRecord.parse(path.read_bytes(), str(path))
     assert (record.id, record.name) == (given["id"], given["name"])
