@@ -67,3 +67,9 @@ def test_a_source_says_whose_it_is(source):
 @pytest.mark.parametrize("name", sorted(rows().keys() - {"medmnist"}))
 def test_every_key_of_a_row_is_read(name):
     assert rows()[name].keys() <= {field.name for field in fields(Family)}
+
+
+@pytest.mark.parametrize("name", sorted(rows().keys() - {"medmnist"}))
+def test_a_spelling_is_of_a_class(name):
+    row = rows()[name]
+    assert {*row.get("spellings", {}).values()} <= {*row.get("classes", ())}

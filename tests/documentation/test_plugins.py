@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from sambench.data.assembling import assemble
+from sambench.data.source import Request, Source, sources
 from sambench.models.model import Model, models
 from sambench.optim.method import Method
 from sambench.optim.oracle import GradientOracle
@@ -20,11 +23,28 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
+MODEL, DATASET = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_its_dataset_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Source] = []
+    monkeypatch.setattr(sources, "register", made.append)
+    exec(DATASET, {})
+    (source,) = made
+    assert f"sambench prepare {source.name} --plugin" in PAGE
+    for name in ("cat_1", "cat_2", "dog_1"):
+        Image.new("L", (8, 8)).save(tmp_path / f"{name}.png")
+    listing, account = assemble(source, Request(folder=tmp_path, options=source.resolve({})))
+    assert [(sample.id, sample.label) for sample in listing.samples] == [
+        *(("cat_1", "cat"), ("cat_2", "cat"), ("dog_1", "dog"))
+    ]
+    assert account.found == account.images == 3
+
+
 def test_its_model_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     made: list[Model] = []
     monkeypatch.setattr(models, "register", made.append)
-    exec(code, {})
+    exec(MODEL, {})
     (model,) = made
     assert f"--model {model.name} " in PAGE
     assert model.build(3, 32, False)(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
@@ -34,7 +54,7 @@ def test_its_model_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", re.findall(r"^    sambench (.*)$", PAGE, re.MULTILINE))
 def test_its_options_exist(command: str) -> None:
     name, *words = shlex.split(command)
-    for file in ("my_model.py", "my_optimizer.py"):
+    for file in ("my_model.py", "my_optimizer.py", "my_dataset.py"):
         words = [str(ROOT / "examples" / "my_optimizer.py") if w == file else w for w in words]
     GROUP.commands[name].make_context(name, words, resilient_parsing=True)
 
