@@ -7,7 +7,8 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sambench.errors import PluginError
@@ -16,7 +17,7 @@ VARIABLE = "SAMBENCH_PLUGINS"
 """Environment variable with the files in use, so that worker processes load them too."""
 
 _loading: list[tuple[str, str]] = []
-"""Name and sha256 of the files that are being run, the innermost last."""
+"""Name and sha256 of the files and modules that are being run, the innermost last."""
 
 _files: set[str] = set()
 """Paths of the files that were run."""
@@ -42,20 +43,32 @@ def load_plugin(file: Path) -> str:
         raise PluginError(f"plugin {file} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
-    _files.add(str(path))
-    _loading.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
     try:
-        specification.loader.exec_module(module)
+        with running(path.name, path):
+            specification.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         line = error.lineno if isinstance(error, SyntaxError) else None
         raise PluginError(failure_in_plugin(error) or _failure(path, error, line)) from error
-    finally:
-        _loading.pop()
     known = os.environ.get(VARIABLE, "").split(os.pathsep)
     if str(path) not in known:
         os.environ[VARIABLE] = os.pathsep.join(filter(None, [*known, str(path)]))
     return name
+
+
+@contextmanager
+def running(name: str, path: Path | None = None) -> Iterator[None]:
+    """Note what is registered within as brought by a file, or by the installed module `name`."""
+    if path is None:
+        found = importlib.util.find_spec(name)
+        path = Path(found.origin) if found and found.has_location and found.origin else None
+    content = path.read_bytes() if path else b""
+    _files.add(str(path))
+    _loading.append((name, hashlib.sha256(content).hexdigest()))
+    try:
+        yield
+    finally:
+        _loading.pop()
 
 
 def note_entry(kind: str, name: str) -> None:

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sambench.errors import PluginError, UnknownNameError
-from sambench.plugin import files_of, note_entry
+from sambench.plugin import files_of, note_entry, running
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -44,7 +44,7 @@ class Registry(Generic[Entry]):
         self._discovered = False
 
     def register(self, entry: Entry) -> Entry:
-        """Add an entry and return it; a PluginError if its name is none or taken, in any capitals."""
+        """Add an entry and return it; a PluginError if its name is none or taken, also in capitals."""
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{,79}", entry.name):
             allowed = "a name of at most 80 letters, digits and ._-"
             raise PluginError(f"{self.kind} {entry.name!r} is not allowed; allowed: {allowed}")
@@ -79,7 +79,8 @@ class Registry(Generic[Entry]):
         for point in installed().select(group=f"sambench.{self.kind}s"):
             package = point.dist.name if point.dist else point.value
             try:
-                point.load()
+                with running(point.module):
+                    point.load()
             except PluginError as error:
                 raise PluginError(f"package {package}: {error}") from error
             except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -130,6 +132,13 @@ def test_an_installed_package_brings_all_three(tmp_path: Path) -> None:
     assert "twice-adam" not in {info.name for info in optimizers.list()}
     assert "linear on shades" in table
     assert "twice-adam" in table
+    (record,) = (tmp_path / "results" / "runs").glob("*twice-adam*/run.json")
+    sha256 = hashlib.sha256(MODULE.encode()).hexdigest()
+    assert json.loads(record.read_text())["environment"]["plugins"] == {"shady": sha256}
+    (there / "shady.py").write_text(MODULE.replace("mul_(2.0)", "mul_(3.0)"))
+    code, table, error = sambench(tmp_path, *words, "--plan", beside=there)
+    assert code == 0, error
+    assert "shady was changed since" in table
 
 
 def test_a_package_that_fails_is_named(tmp_path: Path) -> None:
