@@ -44,7 +44,7 @@ class Registry(Generic[Entry]):
         self._discovered = False
 
     def register(self, entry: Entry) -> Entry:
-        """Add an entry and return it; a PluginError if its name is none or taken, also in capitals."""
+        """Add an entry and return it; a PluginError if its name is wrong or taken, in any case."""
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{,79}", entry.name):
             allowed = "a name of at most 80 letters, digits and ._-"
             raise PluginError(f"{self.kind} {entry.name!r} is not allowed; allowed: {allowed}")
