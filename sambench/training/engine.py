@@ -114,7 +114,12 @@ class Engine:
             self.step.compiled = compile_network(network)
             self.step.compiled_for = len(inputs)
             with undisturbed(model, device):
-                passes()
+                try:  # what an earlier run of this process compiled
+                    with torch.compiler.set_stance("fail_on_recompile"):
+                        passes()
+                except RuntimeError:  # torch keeps few forms, and runs the next one as it is
+                    torch.compiler.reset()
+                    passes()
         except Exception as error:
             self.step.compiled = None
             torch.compiler.reset()  # or what the failure has left in torch would stay

@@ -56,6 +56,19 @@ def test_all_passes_of_all_steps_share_few_graphs(tmp_path: Path, graphs: list[i
     assert len(graphs) <= 2
 
 
+def test_every_kind_of_run_of_one_process_is_compiled(tmp_path: Path, graphs: list[int]) -> None:
+    """Torch keeps so many compiled forms, and would run the next one as it is, without a word."""
+    sizes = (3, 4, 5, 6)
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for size in sizes:
+            before = len(graphs)
+            training(tmp_path / str(size), batch_size=size, compile="always", epochs=1).run()
+            assert len(graphs) > before, f"batches of {size} were not compiled"
+        before = len(graphs)
+        training(tmp_path / "again", batch_size=6, compile="always", epochs=1).run()
+    assert len(graphs) == before  # the form of the last kind is used again
+
+
 def test_a_network_that_cannot_be_compiled_runs_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
