@@ -100,6 +100,16 @@ def few_processes(template: Template) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def pass_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Return what lets seconds of work pass; nothing else does."""
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    before = signal.getsignal(signal.SIGCONT)
+    yield lambda seconds: now.__setitem__(0, now[0] + seconds)
+    signal.signal(signal.SIGCONT, before)
+
+
 @pytest.fixture(scope="module")
 def rough_studies() -> Iterator[None]:
     """Have a study's plane stand on rough eigenvectors, its worst case on few steps and its average

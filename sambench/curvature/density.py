@@ -131,11 +131,9 @@ def density(
     """
     require_one_of(Start, start=start)
     require_positive(width=width)
-    require_at_least(2, grid_points=grid_points)
+    require_at_least(2, probes=probes, steps=steps, grid_points=grid_points)
     require_at_least(1, max_basis=max_basis)
     require_functions(on_progress=on_progress)
-    if probes < 2 or steps < 2:
-        raise ValueError(f"probes={probes}, steps={steps}: an error needs 2 probes of 2 steps")
     products_before = H.matvecs
     source = generator(H.device, seed, DENSITY_STREAM)
     room = vectors_that_fit(H) if max_basis is None else max_basis

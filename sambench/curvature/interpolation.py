@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.arguments import require_functions
+from sambench.curvature.arguments import require_at_least, require_functions
 from sambench.curvature.evaluation import Batch, Loss, tracking_layers, unwrapped
 from sambench.curvature.krylov import Floats
 from sambench.curvature.landscape import Rows, finish
@@ -69,8 +69,7 @@ def interpolation(
     `random_landscape`.
     """
     require_functions(on_progress=on_progress)
-    if points < 2:
-        raise ValueError(f"points={points}: a segment has two ends")
+    require_at_least(2, points=points)
     surface = LossSurface(model, loss, batches)
     other = unwrapped(other).state_dict() if isinstance(other, nn.Module) else other
     if not isinstance(other, Mapping):
@@ -102,7 +101,7 @@ def interpolation(
         has_statistics=has_statistics,
         distance=norm(end - surface.center),
         num_samples=surface.num_samples,
-        cost=surface.cost,
+        cost=Cost(forward_passes=float(points * (3 if has_statistics else 1)), gradients=0.0),
     )
 
 

@@ -253,9 +253,8 @@ def trace(
     """
     require_at_least(0, tol=tol)
     require_at_least(1, block=block)
+    require_at_least(MIN_SAMPLES, max_matvecs=max_matvecs)
     require_functions(out_of_time=out_of_time, on_progress=on_progress)
-    if max_matvecs < MIN_SAMPLES:
-        raise ValueError(f"max_matvecs={max_matvecs}: a trace takes at least {MIN_SAMPLES} samples")
     exact = 0.0
     if basis is not None:
         if not isinstance(basis, DeflationBasis):

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from sambench.curvature.arguments import require_functions, require_one_of
-from sambench.curvature.evaluation import Batch, Loss, unwrapped
+from sambench.curvature.evaluation import Batch, Loss, tracking_layers, unwrapped
 from sambench.curvature.krylov import Floats
 from sambench.curvature.lanczos import Eigenpairs, eigenvalues
 from sambench.curvature.objective import BatchNorm
@@ -50,7 +50,7 @@ class Landscape:
     batch_norm: BatchNorm
     num_samples: int
     cost: Cost
-    """Of the rows computed now; those that were there already are free."""
+    """Of all rows, those that were there already too."""
 
     @property
     def center_loss(self) -> float:
@@ -168,6 +168,7 @@ def _landscape(
 
     count, is_line = len(coordinates), len(axes) == 1
     values = finish(count, row, rows, on_progress, 1 if is_line else count)
+    anew = surface.batch_norm == "recalibrate" and bool(tracking_layers(surface.model))
     return Landscape(
         kind=kind,
         coordinates=(coordinates,) * len(axes),
@@ -178,7 +179,7 @@ def _landscape(
         eigenvalues_converged=None if eigenpairs is None else eigenpairs.converged,
         batch_norm=surface.batch_norm,
         num_samples=surface.num_samples,
-        cost=surface.cost,
+        cost=Cost(forward_passes=float(values[..., 0].size * (1 + anew)), gradients=0.0),
     )
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,33 +64,40 @@ def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
         pixels.flush()
 
 
+@dataclass(eq=False)
 class PartialRows(UserDict[int, NDArray[np.float64]]):
     """Rows of a grid that are on disk as soon as they are known.
 
     The grid names everything that they depend on; a file of another, or a damaged one, is begun
-    anew. `on_kept` is called when a row is on disk; what it raises ends the work there.
+    anew. `on_kept` is called when a row is on disk; what it raises ends the work there. The `clock`
+    tells how long rows took; `seconds_before` is what those of earlier sessions did.
     """
 
-    def __init__(self, path: Path, grid: str, on_kept: Callable[[], None] = lambda: None) -> None:
+    path: Path
+    grid: str
+    on_kept: Callable[[], None]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._path = path
-        self._grid = grid
-        self._on_kept = on_kept
+        self.seconds_before, self._start = 0.0, self.clock()
         with suppress(StoreError):
-            arrays = read_arrays(path, "partial grid")
-            if str(arrays["grid"]) == grid:
+            arrays = read_arrays(self.path, "partial grid")
+            if str(arrays["grid"]) == self.grid:
                 self.data = dict(zip(map(int, arrays["index"]), arrays["rows"], strict=True))
+                self.seconds_before = float(arrays.get("seconds", 0.0))  # older files have none
 
     def __setitem__(self, index: int, row: NDArray[np.float64]) -> None:
         super().__setitem__(index, row)
         arrays = {
-            "grid": self._grid,
+            "grid": self.grid,
             "index": np.array(list(self.data), dtype=np.int64),
             "rows": np.stack(list(self.data.values())),
+            "seconds": self.seconds_before + self.clock() - self._start,
         }
-        write_arrays(self._path, "partial grid", arrays)
-        self._on_kept()
+        write_arrays(self.path, "partial grid", arrays)
+        self.on_kept()
 
     def discard(self) -> None:
         """Remove the file, once the whole grid is kept elsewhere."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

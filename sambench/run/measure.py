@@ -21,10 +21,11 @@ from sambench.files.definition import plain
 from sambench.run.network import check_code, restore
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import Deadline, OutOfTime, Progress, Subject, Surroundings
+from sambench.run.studies import OutOfTime, Progress, Subject, Surroundings
 from sambench.store.environment import count_runs_on_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
+from sambench.training.clock import awake_time
 from sambench.training.losses import CrossEntropy
 from sambench.training.seeding import derive_seed
 
@@ -47,7 +48,7 @@ def measure_minimum(
     left is done the next time. Raises what `measure_hessian` does.
     """
     share_memory(count_runs_on_device())
-    deadline = Deadline(wanted.hessian.minutes)
+    end = awake_time.begin() + 60 * (wanted.hessian.minutes or math.inf)
     fresh = record.hessian is None or wanted.again
     if fresh:
         record = measure_hessian(
@@ -56,10 +57,9 @@ def measure_minimum(
             again=wanted.again,
             on_progress=on_progress,
         )
-    with suppress(OutOfTime):
-        if fresh:
-            deadline.check()
-        _study(record, wanted, paths, device, on_progress, deadline)
+    if not fresh or awake_time() < end:
+        with suppress(OutOfTime):
+            _study(record, wanted, paths, device, on_progress, end)
     return Store(paths.results).load(record.config) or record
 
 
@@ -163,7 +163,7 @@ def _study(
     paths: Paths,
     device: torch.device,
     on_progress: Progress,
-    deadline: Deadline,
+    end: float,
 ) -> None:
     """Do the missing studies, as far as the time allows."""
     held = None if wanted.again else record.hessian
@@ -176,14 +176,14 @@ def _study(
         subject=_subject(record, wanted.hessian, store, paths.data, device),
         settings=wanted.studies,
         on_progress=on_progress,
-        deadline=deadline,
+        end=end,
     )
 
     def sections() -> Iterator[Section]:
         yield from around.study(missing)
         if other is not None:
             if missing:
-                deadline.check()
+                around.check_time()
             there = store.load(other)
             if there is None:
                 raise CurvatureError(f"run {other.name} is not in {store.runs} any more")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -32,6 +31,7 @@ from sambench.config.run_config import RunConfig
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.surface import Cost
 from sambench.files.arrays import PartialRows, write_arrays
+from sambench.training.clock import awake_time
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, what is done of it and the most it may take."""
@@ -39,18 +39,6 @@ Progress = Callable[[str, int, int], None]
 
 class OutOfTime(Exception):
     """The minutes are over; what is finished is kept."""
-
-
-class Deadline:
-    """The end of some minutes from now on; of None there is none."""
-
-    def __init__(self, minutes: float | None = None) -> None:
-        self._end = None if minutes is None else time.monotonic() + 60 * minutes
-
-    def check(self) -> None:
-        """Raise an OutOfTime if the minutes are over."""
-        if self._end is not None and time.monotonic() >= self._end:
-            raise OutOfTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,22 +73,27 @@ class Surroundings:
     subject: Subject
     settings: Studies
     on_progress: Progress
-    deadline: Deadline
+    end: float  # of the time, as `awake_time` tells it
+
+    def check_time(self) -> None:
+        """Raise an OutOfTime if it is over."""
+        if awake_time() >= self.end:
+            raise OutOfTime
 
     def study(self, names: Iterable[str]) -> Iterator[Section]:
         """Do the named studies and pictures one after the other (see `Studies.missing`).
 
         Yields after each what it adds to the record's hessian section. A model that cannot be
-        studied, or a folder of the run that cannot be written, is a UserError; a deadline that is
-        over before all is done an OutOfTime. Finished rows are kept.
+        studied, or a folder of the run that cannot be written, is a UserError; time that is over
+        before all is done an OutOfTime. Finished rows are kept.
         """
         studies = {DENSITY: self._density, SHARPNESS: self._sharpness}
         for place, name in enumerate(names):
             if place:  # however short the time, every call gets something done
-                self.deadline.check()
-            start = time.perf_counter()
+                self.check_time()
+            start = awake_time()
             found = studies[name]() if name in studies else self._picture(name)
-            found["seconds"] = time.perf_counter() - start
+            found["seconds"] = found.get("seconds", 0.0) + awake_time() - start
             yield {name: found} if name in studies else {LANDSCAPE: {name: found}}
 
     def _density(self) -> Section:
@@ -199,6 +192,7 @@ class Surroundings:
             "eigenvalues": list(found.eigenvalues) or None,
             "converged": found.eigenvalues_converged,
             **_cost_section(found.cost),
+            "seconds": rows.seconds_before,
         }
 
     def interpolation(self, other: RunConfig, weights: Mapping[str, Tensor]) -> Section:
@@ -206,7 +200,7 @@ class Surroundings:
 
         Returns what it adds to the record's hessian section; raises as `study`.
         """
-        subject, start, file = self.subject, time.perf_counter(), f"interpolation-{other.id}.npz"
+        subject, start, file = self.subject, awake_time(), f"interpolation-{other.id}.npz"
         with self._partial(file, _fingerprint(weights.values())) as rows:
             found = curvature.interpolation(
                 *(subject.model, weights, subject.loss, subject.batches),
@@ -227,7 +221,7 @@ class Surroundings:
             "loss": [_finite(found.loss[0]), _finite(found.loss[-1])],
             "kept_loss": [_finite(found.kept_loss[0]), _finite(found.kept_loss[-1])],
             **_cost_section(found.cost),
-            "seconds": time.perf_counter() - start,
+            "seconds": rows.seconds_before + awake_time() - start,
         }
         return {LANDSCAPE: {INTERPOLATIONS: {other.id: way}}}
 
@@ -238,7 +232,7 @@ class Surroundings:
         settled = [settings.points, settings.seed, settings.batch_norm]
         grid = json.dumps([what, subject.fingerprint(), *settled])
         path = subject.folder / file.replace(".npz", ".partial.npz")
-        rows = PartialRows(path, grid, on_kept=self.deadline.check)
+        rows = PartialRows(path, grid, on_kept=self.check_time, clock=awake_time)
         yield rows
         rows.discard()
 

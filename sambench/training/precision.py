@@ -101,12 +101,10 @@ def to_tf32(tensor: Tensor) -> Tensor:
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
-def to_bf16(tensor: Tensor) -> Tensor:
-    """Round to bfloat16, 7 bits of mantissa, ties to even; returned as float32."""
-    return tensor.to(torch.bfloat16).float()
-
-
-ROUNDED: Mapping[str, Callable[[Tensor], Tensor]] = {"tf32": to_tf32, "bf16": to_bf16}
+ROUNDED: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "tf32": to_tf32,
+    "bf16": lambda tensor: tensor.to(torch.bfloat16).float(),  # 7 bits, ties to even
+}
 """What each precision does to a weight; "fp32" is not here: it does nothing."""
 
 

@@ -121,7 +121,7 @@ def test_seed_progress_and_refusals() -> None:
     assert seen == [(done, 10) for done in range(1, 11)]
     assert np.array_equal(first.density, density(H, 2, 5, seed=3).density)
     assert not np.array_equal(first.density, density(H, 2, 5, seed=4).density)
-    with pytest.raises(ValueError, match="2 probes of 2 steps"):
+    with pytest.raises(ValueError, match="probes=1 must be at least 2"):
         density(H, probes=1)
     with pytest.raises(CurvatureError, match="not finite"):
         density(DenseOperator(torch.full((5, 5), float("nan"), dtype=torch.float64)))

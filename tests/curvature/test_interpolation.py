@@ -128,8 +128,11 @@ def test_finished_points_are_not_computed_again() -> None:
         on_progress=lambda done, most: seen.append((done, most)),
     )  # fmt: skip
     assert seen == [(1, 3), (2, 3), (3, 3)]
+    rows[1][0] = 7.0
+    assert interpolation(one, other.state_dict(), LOSS, DATA, points=3, rows=rows).loss[1] == 7.0
+    rows[1][0] = first.loss[1]
     again = interpolation(one, other.state_dict(), LOSS, DATA, points=3, rows=rows)
-    assert again.cost.forward_passes == 0
+    assert again.cost == first.cost
     np.testing.assert_array_equal(first.loss, again.loss)
 
 
@@ -146,5 +149,5 @@ def test_refusals() -> None:
     model = build(mlp)
     with pytest.raises(CurvatureError, match=r"another model: 0\.weight is missing"):
         interpolation(model, build(ConvNet).state_dict(), LOSS, batches((4,), (6,)))
-    with pytest.raises(ValueError, match="two ends"):
+    with pytest.raises(ValueError, match="points=1 must be at least 2"):
         interpolation(model, model.state_dict(), LOSS, batches((4,), (6,)), points=1)

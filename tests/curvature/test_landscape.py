@@ -131,9 +131,15 @@ def test_finished_rows_are_not_computed_again() -> None:
     with pytest.raises(Stopped):
         random_landscape(model, LOSS, data, 2, points=5, rows=rows, on_progress=stop)
     assert sorted(rows) == [0, 1, 2]
+    before = {index: row.copy() for index, row in rows.items()}
+    for row in rows.values():
+        row[:] = 7.0
+    resumed = random_landscape(model, LOSS, data, 2, points=5, rows=rows)
+    assert (resumed.loss[:3] == 7.0).all()
+    rows |= before
     resumed = random_landscape(model, LOSS, data, 2, points=5, rows=rows)
     assert np.array_equal(resumed.loss, whole.loss)
-    assert resumed.cost.forward_passes == 10
+    assert resumed.cost == whole.cost
 
 
 def test_overflow_is_kept_as_infinity() -> None:

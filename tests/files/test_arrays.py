@@ -43,11 +43,15 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         read_arrays(path, "curve")
 
 
+def partial_rows(path: Path, grid: str) -> PartialRows:
+    return PartialRows(path, grid, on_kept=lambda: None, clock=lambda: 0.0)
+
+
 def test_rows_are_there_again(tmp_path: Path) -> None:
     path = tmp_path / ".rows.npz"
-    rows = PartialRows(path, "a plane")
+    rows = partial_rows(path, "a plane")
     rows[0], rows[2] = np.array([1.0, np.inf]), np.array([3.0, 4.0])
-    again = PartialRows(path, "a plane")
+    again = partial_rows(path, "a plane")
     assert list(again) == [0, 2]
     np.testing.assert_array_equal(again[0], [1.0, np.inf])
     again.discard()
@@ -57,7 +61,7 @@ def test_rows_are_there_again(tmp_path: Path) -> None:
 
 def test_rows_of_another_grid_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / ".rows.npz"
-    PartialRows(path, "one plane")[0] = np.zeros(2)
-    assert len(PartialRows(path, "another plane")) == 0
+    partial_rows(path, "one plane")[0] = np.zeros(2)
+    assert len(partial_rows(path, "another plane")) == 0
     path.write_bytes(b"torn")
-    assert len(PartialRows(path, "one plane")) == 0
+    assert len(partial_rows(path, "one plane")) == 0

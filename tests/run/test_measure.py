@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +147,17 @@ def test_only_what_is_missing_is_studied(paths: Paths) -> None:
     assert again.hessian["landscape"] == more.hessian["landscape"]
 
 
-def test_an_interrupted_plane_goes_on(paths: Paths) -> None:
+def test_an_interrupted_plane_goes_on(paths: Paths, pass_by: Callable[[float], None]) -> None:
+    """It is looked at once, and costs what it would have cost without the interruption."""
     record = run_one(config_of(), paths, device=CPU)
     wanted = Studies(landscape=True, points=3)
 
+    def take_time(what: str, done: int, most: int) -> None:
+        if what == "landscape, plane":
+            pass_by(10 if done < 9 else 1)
+
     def interrupt(what: str, done: int, most: int) -> None:
+        take_time(what, done, most)
         if what == "landscape, plane" and done == 6:
             raise KeyboardInterrupt
 
@@ -160,10 +168,38 @@ def test_an_interrupted_plane_goes_on(paths: Paths) -> None:
     assert halfway.hessian is not None
     assert list(halfway.hessian["landscape"]) == ["line"]  # what was finished is kept
     assert "landscape-plane.partial.npz" in files(paths, record)
-    done = study_curvature(halfway, wanted, paths)
+    done = study_curvature(halfway, wanted, paths, on_progress=take_time)
     assert done.hessian is not None
-    assert done.hessian["landscape"]["plane"]["forward_passes"] == 3
+    plane = done.hessian["landscape"]["plane"]
+    assert plane["forward_passes"] == plane["gradient_equivalents"] * 3 == 9
+    assert plane["seconds"] == 10 + (10 + 10 + 1)  # to the last row that was kept, then from there
     assert "landscape-plane.partial.npz" not in files(paths, record)
+
+
+def test_time_in_which_the_process_was_stopped_is_not_spent(
+    paths: Paths, pass_by: Callable[[float], None]
+) -> None:
+    """Neither of the minutes that there are nor by a picture."""
+    record = run_one(config_of(), paths, device=CPU)
+    done = {"line": 0, "plane": 0}
+
+    def stop(what: str, number: int, most: int) -> None:
+        for name in done:
+            done[name] += what == f"landscape, {name}"
+        if what == "landscape, line":
+            pass_by(1)
+        if what == "landscape, plane":
+            pass_by(500)  # Ctrl-Z
+            signal.raise_signal(signal.SIGCONT)
+            pass_by(0 if done["plane"] < 2 else 60)
+
+    settings = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0, minutes=1)
+    wanted = Studies(landscape=True, points=3)
+    cut = study_curvature(record, wanted, paths, settings=settings, on_progress=stop)
+    assert done == {"line": 5, "plane": 2}  # the third row was begun when the time was over
+    assert cut.hessian is not None
+    assert list(cut.hessian["landscape"]) == ["line"]
+    assert cut.hessian["landscape"]["line"]["seconds"] == 5
 
 
 def test_another_model_is_refused(paths: Paths) -> None:

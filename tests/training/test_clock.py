@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sambench.training import clock as clocks
 from sambench.training import loop
 from sambench.training.clock import Clock
 from sambench.training.events import Tick
 from tests.training.test_loop import CPU, training
-
-
-@pytest.fixture
-def pass_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """Return what lets seconds pass; nothing else does."""
-    now = [100.0]
-    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
-    before = signal.getsignal(signal.SIGCONT)
-    yield lambda seconds: now.__setitem__(0, now[0] + seconds)
-    signal.signal(signal.SIGCONT, before)
 
 
 def test_time_in_which_the_process_was_stopped_is_none(pass_by: Callable[[float], None]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.optim import build
-from sambench.training.precision import RoundingWatch, rounds, to_bf16, to_tf32
+from sambench.training.precision import ROUNDED, RoundingWatch, rounds, to_tf32
 from tests.training.test_loop import training
 
 
@@ -35,7 +35,7 @@ def test_tf32_keeps_ten_bits() -> None:
 
 def test_bf16_keeps_seven_bits_and_the_sign() -> None:
     given = torch.tensor([1.0, 1.0 + 2**-8, 1.0 + 3 * 2**-8, -(1.0 + 2**-7)])
-    assert to_bf16(given).tolist() == [1.0, 1.0, 1.0 + 2**-6, -(1.0 + 2**-7)]
+    assert ROUNDED["bf16"](given).tolist() == [1.0, 1.0, 1.0 + 2**-6, -(1.0 + 2**-7)]
 
 
 def rounding_of(step: Tensor, weight: float, precision: str = "bf16") -> tuple[float, ...]:
