@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ class Scaling:
     std: float | tuple[float, ...] = 1.0  # likewise
 
     @classmethod
-    def of(cls, images: NDArray[np.uint8]) -> Scaling:
+    def of(cls, images: Iterable[NDArray[np.uint8]]) -> Scaling:
         """Return the scaling to mean 0 and SD 1 over all pixels of the images."""
         histogram = np.zeros(256)
         for image in images:
@@ -118,11 +118,8 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether images of so many bytes may live on the device, on a GPU by its free memory."""
-    if device.type != "cuda":
-        return True
-    free, _ = torch.cuda.mem_get_info(device)
-    return size <= _RESIDENT_SHARE * free
+    """Whether a GPU may hold so many bytes of images; a CPU reads a memory map, as fast."""
+    return device.type == "cuda" and size <= _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def shuffled(

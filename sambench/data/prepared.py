@@ -104,8 +104,8 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         )
     manifest = read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
-    classes = tuple(manifest.classes)
-    labels = np.array([classes.index(str(label)) for label in columns["label"]], dtype=np.int64)
+    places = {label: place for place, label in enumerate(manifest.classes)}
+    labels = np.array([places[str(label)] for label in columns["label"]], dtype=np.int64)
     path, expected = folder / IMAGES, (len(labels), image_size, image_size, manifest.channels)
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -118,7 +118,7 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         folder=folder,
         name=dataset,
         image_size=image_size,
-        classes=classes,
+        classes=tuple(places),
         images=images,
         labels=labels,
         columns=columns,

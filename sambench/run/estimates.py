@@ -39,22 +39,19 @@ def estimate_memory(configs: Iterable[RunConfig], data: Path) -> dict[str, int]:
     """Return the bytes that one run of each model takes at most, by the model's name.
 
     The network is built without storage (torch's `meta` device) and run once, which gives the
-    sizes of the tensors that autograd saves. One that cannot be built so is run with one image. A
-    process reads the pixels of its dataset as a whole. A model that is not there, or data that are
-    not prepared, are a UserError.
+    sizes of the tensors that autograd saves. One that cannot be built so is run with one image.
+    The images, which all processes share, do not count. A model or data not there: a UserError.
     """
     found: dict[str, int] = {}
     kinds = {(c.model, c.image_size, c.batch_size, c.dataset) for c in configs}
     for name, side, batch, dataset in sorted(kinds):
-        prepared = open_prepared(data, dataset, side)
-        classes = len(prepared.classes)
+        classes = len(open_prepared(data, dataset, side).classes)
         try:
             weights, activations = _sizes("meta", name, side, batch, classes)
         except (RuntimeError, NotImplementedError):
             weights, each = _sizes("cpu", name, side, 1, classes)
             activations = batch * each
-        network = WEIGHT_COPIES * weights + ACTIVATION_COPIES * activations
-        total = PROCESS_BYTES + network + prepared.images.nbytes
+        total = PROCESS_BYTES + WEIGHT_COPIES * weights + ACTIVATION_COPIES * activations
         found[name] = max(total, found.get(name, 0))
     return found
 

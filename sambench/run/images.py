@@ -103,7 +103,7 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
 def _scaling(config: RunConfig, prepared: Prepared, split: Split) -> Scaling:
     match config.normalization:
         case "standard":
-            return Scaling.of(prepared.images[split.train])
+            return Scaling.of(prepared.images[row] for row in split.train)
         case "imagenet":
             return Scaling(*IMAGENET)
         case "pretrained":

@@ -49,7 +49,7 @@ def test_black_and_white_are_zero_and_one() -> None:
 
 def test_standard_scaling_gives_mean_zero_and_sd_one() -> None:
     array = pixels(50, channels=3)
-    scaling = Scaling.of(array)
+    scaling = Scaling.of(iter(array))  # one by one: they need not fit into memory
     assert scaling.mean == pytest.approx((array / 255).mean(), abs=1e-12)
     assert scaling.std == pytest.approx((array / 255).std(), abs=1e-12)
     inputs, _ = images(array, scaling).batch(torch.arange(50))
@@ -121,10 +121,14 @@ def test_augmentation_sees_the_raw_pixels_of_the_batch() -> None:
     assert torch.equal(inputs, part.batch(torch.tensor([2]))[0].flip(-1))
 
 
-def test_length_and_residence() -> None:
-    part = images(pixels(7))
+def test_a_cpu_reads_the_array_that_all_processes_share() -> None:
+    """Copies of their own would be as many as there are workers, and need not fit into memory."""
+    array = pixels(7)
+    part = images(array)
     assert len(part) == 7
-    assert part.resident
+    assert not part.resident
+    array[3] = 255
+    assert (part.batch(torch.tensor([3]))[0] == 1).all()
 
 
 @pytest.mark.parametrize(("free", "expected"), [(200, True), (199, False)])

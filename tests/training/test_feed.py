@@ -91,12 +91,13 @@ def test_replicas_get_their_shares(tmp_path: Path) -> None:
 def test_training_on_images_that_are_read_gives_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resident = training(tmp_path / "resident", augmentation="flip-shift")
-    resident.run()
-    monkeypatch.setattr("sambench.data.batches.fits", lambda size, device: False)
     read = training(tmp_path / "read", augmentation="flip-shift")
     assert not read.train.resident
     read.run()
+    monkeypatch.setattr("sambench.data.batches.fits", lambda size, device: True)
+    resident = training(tmp_path / "resident", augmentation="flip-shift")
+    assert resident.train.resident
+    resident.run()
     expected = weights(resident)
     assert all(torch.equal(v, expected[k]) for k, v in weights(read).items())
 
