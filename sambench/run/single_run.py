@@ -183,6 +183,7 @@ class _Run:
 
     def to_the_end(self) -> RunRecord:
         self.store.save(self.record)
+        self._save_history()  # without what a killed session did after its checkpoint
         self.on_event(
             Started(
                 config=self.config,
@@ -284,7 +285,7 @@ class _Run:
 
     def _epoch_done(self, epoch: Epoch) -> None:
         self.claim.check()
-        self._save_history()
+        self.store.add_to_history(self.config, asdict(epoch))
         self.on_event(epoch)
 
     def _save_history(self) -> str:

@@ -144,6 +144,11 @@ class Store:
         write_text(self.history(config), text)
         return sha256_of(text.encode())
 
+    def add_to_history(self, config: RunConfig, line: dict[str, object]) -> None:
+        """Add an epoch: to write all of them anew after each would take quadratic time."""
+        with store_errors(self.root), self.history(config).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
     def save_predictions(
         self,
         config: RunConfig,

@@ -25,12 +25,12 @@ def after_epoch(
     accuracy counted while training, under augmentation and dropout, lags behind it by many epochs
     and tells nothing.
     """
-    losses = [e.validation_loss for e in state.history if e.validation_loss is not None]
-    waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
     if within_epoch(stop, state, seconds):
         return stop.rule
-    if stop.rule == "patience" and waited >= (stop.value or 0):
-        return stop.rule
+    if stop.rule == "patience":
+        losses = [e.validation_loss for e in state.history if e.validation_loss is not None]
+        if losses and len(losses) - 1 - losses.index(min(losses)) >= (stop.value or 0):
+            return stop.rule
     if stop.rule == "train-accuracy" and confirm(stop.value or 1.0):
         return stop.rule
     return "epochs" if state.epoch >= cap else None

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from msgspec import UNSET
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torchvision.models import SwinTransformer, VisionTransformer
 
@@ -22,6 +24,7 @@ import sambench.run.measure
 import sambench.run.single_run
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
+from sambench.data.batches import Scaling
 from sambench.errors import (
     CurvatureError,
     DamagedError,
@@ -79,6 +82,54 @@ def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Pa
     assert record.cost["gradient_evaluations"] == 2 * record.cost["steps"] == 16
     assert record.sharpness is not None
     assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
+
+
+def test_no_part_of_the_images_is_copied_to_scale_them(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read one by one, and each batch for itself: a set need not fit into memory."""
+    taken: list[tuple[int, ...]] = []
+    scaling = Scaling.of
+    monkeypatch.setattr(Scaling, "of", lambda given: scaling(noted(given)))
+
+    def noted(given: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        taken.append(getattr(given, "shape", ()))
+        yield from given
+
+    parts = load_parts(config_of(normalization="standard"), paths.data, CPU)
+    assert taken == [()]
+    assert not (parts.train.resident or parts.test.resident)
+
+
+def test_a_long_history_is_not_written_again_after_each_epoch(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in a session, in place of what an earlier one left there, and once when it is done."""
+    config, wholes = config_of(epochs=5), []
+    save = Store.save_history
+
+    def counted(self: Store, *given: Any) -> str:
+        wholes.append(given)
+        return save(self, *given)
+
+    monkeypatch.setattr(Store, "save_history", counted)
+    epochs: list[object] = []
+
+    def on_event(event: object) -> None:
+        epochs.extend([event] if isinstance(event, Epoch) else [])
+
+    cut = run_one(
+        config, paths, device=CPU, on_event=on_event, stop_requested=lambda: len(epochs) == 2
+    )
+    history = Store(paths.results).history(config)
+    assert (cut.status, len(wholes)) == ("interrupted", 1)
+    with history.open("a") as file:
+        file.write('{"epoch": 3, "train_')  # by a session that was killed
+    done = run_one(config, paths, device=CPU)
+    assert len(wholes) == 1 + 2
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert done.sha256_of("history.jsonl") == hashlib.sha256(history.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
