@@ -37,7 +37,8 @@ class Overall:
         self.total = len(runs)
         self.begun = self.ended = 0
         self._work = {r.name: r.epochs * gradients.get(str(r.optimizer["name"]), 1) for r in runs}
-        self._share: dict[str, float] = {}
+        self._whole, self._done = sum(self._work.values()), 0.0
+        self._share: dict[str, float] = {}  # of the runs that are under way
         self._clock, self._start = clock, clock()
 
     def reach(self, name: str, share: float) -> None:
@@ -48,15 +49,15 @@ class Overall:
     def end(self, name: str, *, well: bool) -> None:
         """Note that a run has ended; one that ended early tells nothing about the others' time."""
         self.ended += 1
-        self.reach(name, 1.0)
-        if not well:
-            self._work.pop(name, None), self._share.pop(name, None)
+        work = self._work.pop(name, 0)
+        self._share.pop(name, None)
+        self._whole, self._done = self._whole - work * (not well), self._done + work * well
 
     @property
     def share(self) -> float:
         """Of the work of all runs that is done."""
-        whole = sum(self._work.values())
-        return sum(self._work[n] * s for n, s in self._share.items()) / whole if whole else 1.0
+        under_way = sum(self._work[name] * share for name, share in self._share.items())
+        return (self._done + under_way) / self._whole if self._whole else 1.0
 
     def __str__(self) -> str:
         """The time left at the pace until now, once a run has ended."""

@@ -139,10 +139,10 @@ class Study:
         self._launch(finals, self.request, None if trials else _of(finals, there))
         every, roles, found = self._finals()
         if found is not None:
-            path = write_search(self.request.results, found)
-            self.screen.table(search_table(found, str(path)))
+            self.screen.table(search_table(found, str(write_search(self.request.results, found))))
         self._shown = tuple(filter(self._wanted, every))
-        self._launch([run for run in self._shown if run not in finals], self.request)
+        begun = {run.id for run in finals}
+        self._launch([run for run in self._shown if run.id not in begun], self.request)
         self._done = show_table(
             self.screen, self.request.results, self._shown, self.suite.report, roles
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from sambench.config.optimizer import LEARNING_RATE
 from sambench.config.run_config import RunConfig
-from sambench.optim.method import OptimizerInfo, optimizers
+from sambench.optim.method import optimizers
 
 BUDGETS = ("gradient-evaluations", "minutes")
 """Stop rules that end each run by design, wherever its schedule is then."""
@@ -52,9 +52,10 @@ def _of_optimizer(config: RunConfig) -> Iterator[str]:
     settings, info = config.optimizer, optimizers.get(str(config.optimizer["name"]))
     rate = settings.get("lr")
     if settings["base"] == "sgd" and isinstance(rate, float) and 0 < rate <= LEARNING_RATE:
+        name = info.name if info.name == "sgd" else f"{info.name} on sgd"
         yield (
-            f"lr={rate:g} is a rate for Adam, as the default of {LEARNING_RATE:g} is: "
-            f"{_on_base(info, 'sgd')} hardly moves at it; a hundred times that is usual"
+            f"lr={rate:g} is a rate for Adam, as the default of {LEARNING_RATE:g} is: {name} "
+            f"hardly moves at it; a hundred times that is usual"
         )
     if settings.get("dampening") and not settings.get("momentum"):
         yield "dampening does nothing without a momentum"
@@ -79,7 +80,3 @@ def _of_bases(configs: Sequence[RunConfig]) -> Iterator[str]:
                 f"{name} runs on {base}, and what it is compared with, {', '.join(sorted(plain))}, "
                 f"does not: compare with {base} too, or what {name} does cannot be told apart"
             )
-
-
-def _on_base(info: OptimizerInfo, base: str) -> str:
-    return info.name if info.name == base else f"{info.name} on {base}"
