@@ -61,6 +61,7 @@ def test_the_time_left_of_all_runs_follows_their_work() -> None:
     assert (overall.ended, str(overall)) == (2, "about 2 min left")
     overall.end(sam.name, well=True)
     assert (overall.share, str(overall)) == (1.0, "")
+    assert not overall._share  # each tick adds up the runs under way, not all that ever were
 
 
 def test_many_steps_of_a_run_are_no_line_each() -> None:
