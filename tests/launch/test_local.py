@@ -130,6 +130,7 @@ def test_memory_leaves_fewer_workers_and_the_reason_is_said(
 def test_idle_cores_are_said(make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "free_memory", lambda: 100 * GB)
     crew_of_two = form_crew(make_manifest(2), CPU, {})
     assert crew_of_two.note.startswith(", 1 thread each (2 runs; --threads 4 uses")
     assert form_crew(make_manifest(8), CPU, {}).note == ", 1 thread each"
