@@ -44,6 +44,7 @@ def trained(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     shutil.copytree(phantom_data, folder / "data" / "prepared")
     configs = load_suite(folder / "s.yaml").expand(lambda name: 32, lambda name, side: ())
     before = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)  # as `compare` has on one core
     data, results = folder / "data" / "prepared", folder / "results"
     run_all(Manifest(configs=configs, data=data, results=results), "cpu", Watcher())
     torch.use_deterministic_algorithms(before)
