@@ -18,6 +18,7 @@ from sambench.files.definition import (
     Count,
     Definition,
     Positive,
+    Several,
     Tolerance,
     Whole,
     build,
@@ -89,8 +90,8 @@ class Studies(Definition, frozen=True, kw_only=True):
     density: Annotated[bool, "Density of all eigenvalues."] = False
     sharpness: Annotated[bool, "Rise of the loss: one step, worst case, average case."] = False
     landscape: Annotated[bool, "Pictures of the loss: line, plane and eigenvector plane."] = False
-    probes: Annotated[Whole, "Number of random starts of the density."] = 5
-    steps: Annotated[Whole, "Lanczos steps of each start."] = 80
+    probes: Annotated[Several, "Number of random starts of the density."] = 5
+    steps: Annotated[Several, "Lanczos steps of each start."] = 80
     rho: Annotated[Positive, "Radius of the ball around the weights."] = 0.05
     relative_rho: Annotated[Positive, "Radius relative to each weight, of the adaptive ball."] = 0.5
     noise: Annotated[Positive, "Standard deviation of the average case's noise."] = 0.01

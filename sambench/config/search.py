@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import EMPTY, LARGEST, Count, Definition, build
+from sambench.files.definition import EMPTY, Count, Definition, Several, build
 from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
@@ -40,8 +40,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How hyperparameters are chosen."""
 
     trials: Annotated[
-        Annotated[int, Meta(ge=2, le=LARGEST)],
-        "Number of points tried for each optimizer, its given settings included.",
+        Several, "Number of points tried for each optimizer, its given settings included."
     ] = 8
     seeds: Annotated[
         tuple[Count, ...],

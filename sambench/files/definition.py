@@ -39,6 +39,7 @@ NAME = r"^[A-Za-z0-9][\w.-]*$(?!\n)"
 EMPTY: Any = msgspec.field(default_factory=dict)  # default of a mapping
 
 Whole = Annotated[int, Meta(ge=1, le=LARGEST)]
+Several = Annotated[int, Meta(ge=2, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, le=HUGE)]
 Amount = Annotated[float, Meta(ge=0, le=HUGE)]

@@ -197,6 +197,14 @@ def test_a_bad_hessian_key(tmp_path: Path) -> None:
             "sharpness: {rho: -1}",
             "hessian sharpness rho=-1 is not allowed; allowed: a number above 0",
         ),
+        (
+            "density: {probes: 1}",
+            "hessian density probes=1 is not allowed; allowed: a whole number >= 2",
+        ),
+        (
+            "density: {steps: 1}",
+            "hessian density steps=1 is not allowed; allowed: a whole number >= 2",
+        ),
         ("landscape: {points: 4}", "4 landscape points are not allowed; allowed: an odd number"),
     ],
 )
