@@ -44,7 +44,7 @@ def trained(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     shutil.copytree(phantom_data, folder / "data" / "prepared")
     configs = load_suite(folder / "s.yaml").expand(lambda name: 32, lambda name, side: ())
     before = torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)  # as `compare` has on one core
+    torch.set_num_threads(1)
     data, results = folder / "data" / "prepared", folder / "results"
     run_all(Manifest(configs=configs, data=data, results=results), "cpu", Watcher())
     torch.use_deterministic_algorithms(before)
@@ -125,7 +125,7 @@ def test_damaged_runs_are_moved_aside_and_done_again(runs: tuple[Path, Path], ca
     flip(sam / "run.json", 400)
     flipped = (sam / "run.json").read_bytes()
     flip(adam / "model.safetensors", -5)  # read, as nothing else would be, to repair it
-    done = call(*COMPARE, "--retry", "damaged", columns=300)
+    done = call(*COMPARE, "--retry", "damaged", "--threads", 1, columns=300)
     assert done.code == 0
     for run in (adam, sam):
         aside = Path("results") / "retired" / run.name / "1"
