@@ -39,9 +39,7 @@ class Metric:
     two_classes: float = 1.0  # further factor where the data have two classes
     from_predictions: bool = False  # no record has it: it is computed from predictions beside
     decimals: int | None = None  # digits after the point in print; None for three significant ones
-    compared: bool = (
-        False  # whether a report compares optimizers by it; by curvature it always does
-    )
+    compared: bool = False  # whether optimizers are compared by it, as always by curvature
     ranked: bool = True  # whether the best is the highest, or the lowest
     table_scale: float = 1.0  # value of a table over the printed value, as in minutes
 

@@ -85,4 +85,5 @@ def report(
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
         document, written = made.write(screen, name, predictions=content.write_predictions)
-        output.answer(to_plain(document, written))
+        if output.as_json:  # the plain form of a large report takes its time
+            output.answer(to_plain(document, written))
