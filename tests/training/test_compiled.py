@@ -56,6 +56,7 @@ def test_all_passes_of_all_steps_share_few_graphs(tmp_path: Path, graphs: list[i
     assert len(graphs) <= 2
 
 
+@pytest.mark.not_nudged
 def test_every_kind_of_run_of_one_process_is_compiled(tmp_path: Path, graphs: list[int]) -> None:
     """Torch keeps so many compiled forms, and would run the next one as it is, without a word."""
     sizes = (3, 4, 5, 6)
