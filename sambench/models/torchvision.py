@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sambench.files.yaml_text import read_own_yaml
 from sambench.models.model import Model, models
 
 if TYPE_CHECKING:
@@ -78,17 +78,56 @@ def _address(weights: str) -> str:
     return str(get_weight(weights.removeprefix("torchvision ")).url)
 
 
-_BUILDS: dict[str, Any] = {
-    "resnet18": _resnet18,
-    "resnet50": partial(_with_head, "resnet50", "fc"),
-    "vgg16": partial(_vgg, "vgg16"),
-    "vgg16-bn": partial(_vgg, "vgg16_bn"),
-    "vit": _vit,
-    "swin": _swin,
-}
-_blank = partial(_with_head, "resnet18", "fc", pretrained=False)  # its published stem at any size
-
-for _name, _row in read_own_yaml("sambench.models", "torchvision.yaml").items():
-    _place = partial(_address, _row["weights"])
-    _own = _blank if _name == "resnet18" else None
-    models.register(Model(name=_name, build=_BUILDS[_name], blank=_own, address=_place, **_row))
+for _model in (
+    Model(
+        name="resnet18",
+        summary="ResNet18 of torchvision, 11M parameters; 3x3 stem up to 64 pixels",
+        build=_resnet18,
+        blank=partial(_with_head, "resnet18", "fc", pretrained=False),
+        weights="torchvision ResNet18_Weights.DEFAULT",
+        image_size=16,
+        reference="He et al., 2016, arXiv 1512.03385",
+    ),
+    Model(
+        name="resnet50",
+        summary="ResNet50 of torchvision, 24M parameters",
+        build=partial(_with_head, "resnet50", "fc"),
+        weights="torchvision ResNet50_Weights.DEFAULT",
+        image_size=32,
+        reference="He et al., 2016, arXiv 1512.03385",
+    ),
+    Model(
+        name="vgg16",
+        summary="VGG16 of torchvision, without batch normalisation, 134M parameters",
+        build=partial(_vgg, "vgg16"),
+        weights="torchvision VGG16_Weights.DEFAULT",
+        image_size=32,
+        reference="Simonyan & Zisserman, 2015, arXiv 1409.1556",
+    ),
+    Model(
+        name="vgg16-bn",
+        summary="VGG16 of torchvision, with batch normalisation, 134M parameters",
+        build=partial(_vgg, "vgg16_bn"),
+        weights="torchvision VGG16_BN_Weights.DEFAULT",
+        image_size=32,
+        reference="Simonyan & Zisserman, 2015, arXiv 1409.1556",
+    ),
+    Model(
+        name="vit",
+        summary="ViT-B/16 of torchvision, 86M parameters",
+        build=_vit,
+        weights="torchvision ViT_B_16_Weights.DEFAULT",
+        image_size=32,
+        multiple=16,
+        reference="Dosovitskiy et al., 2021, arXiv 2010.11929",
+    ),
+    Model(
+        name="swin",
+        summary="Swin-T of torchvision, 28M parameters",
+        build=_swin,
+        weights="torchvision Swin_T_Weights.DEFAULT",
+        image_size=32,
+        reference="Liu et al., 2021, arXiv 2103.14030",
+    ),
+):
+    models.register(replace(_model, address=partial(_address, _model.weights)))

@@ -43,7 +43,6 @@ from sambench.data.phantom.breast import draw_lesion, draw_tissue
 from sambench.data.phantom.ultrasound import Pixels, Scanner, b_mode
 from sambench.data.source import Listing, Progress, Request, Sample
 from sambench.errors import ConfigError
-from sambench.files.yaml_text import read_own_yaml
 
 GENERATOR = 1  # version of the simulation; raise it with every change to a pixel or a fact
 READERS = ("birads_reader1", "birads_reader2")
@@ -68,10 +67,25 @@ class Centre:
     scanner: Scanner
 
 
-_SCANNERS = read_own_yaml("sambench.data.phantom", "scanners.yaml")
+_SYSUCC = Scanner(
+    frequency_mhz=7.5,
+    axial_mm=0.26,
+    lateral_mm=0.4,
+    tgc_db_per_cm=9.5,
+    gain_db=-3,
+    dynamic_range_db=54,
+)
+_GDPH = Scanner(
+    frequency_mhz=10,
+    axial_mm=0.2,
+    lateral_mm=0.3,
+    tgc_db_per_cm=12.8,
+    gain_db=-5,
+    dynamic_range_db=48,
+)
 CENTRES = {
-    "SYSUCC": Centre(share=1559 / 2405, benign=443 / 1559, scanner=Scanner(**_SCANNERS["SYSUCC"])),
-    "GDPH": Centre(share=846 / 2405, benign=443 / 846, scanner=Scanner(**_SCANNERS["GDPH"])),
+    "SYSUCC": Centre(share=1559 / 2405, benign=443 / 1559, scanner=_SYSUCC),
+    "GDPH": Centre(share=846 / 2405, benign=443 / 846, scanner=_GDPH),
 }
 
 
