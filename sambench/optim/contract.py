@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from sambench.errors import ConfigError
 from sambench.optim import build
-from sambench.optim.method import OptimizerInfo
+from sambench.optim.method import ATTRIBUTES, OptimizerInfo
 from sambench.optim.oracle import Closure
 
 
@@ -135,7 +135,7 @@ def _(info: OptimizerInfo) -> None:
     kept = vars(first.optimizer.method)
     before = {name: repr(value) for name, value in kept.items()}
     first.run(0, 1, 2)
-    for name in sorted(kept.keys() - {"optimizer", "memory", "counters", "beside"}):
+    for name in sorted(kept.keys() - ATTRIBUTES):
         if before.get(name) != repr(kept[name]):
             raise Broken(f"{name} changes and is not saved: self.memory and self.counters are")
     saved = io.BytesIO()

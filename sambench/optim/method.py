@@ -38,6 +38,10 @@ class Optimizer(Protocol):
         """The base optimizer's running mean of gradients; None before its first step."""
 
 
+ATTRIBUTES = frozenset({"optimizer", "memory", "counters", "beside"})
+"""What every method has of its own; of what a subclass adds nothing is saved."""
+
+
 class Method:
     """The mathematics of one optimizer. Subclasses define `direction` and their hyperparameters.
 
@@ -200,7 +204,7 @@ class OptimizerInfo:
 
 
 TAKEN = {"name", "params", "base", "model", "per_replica"} | {*declared(Mechanics)}
-TAKEN |= {"optimizer", "memory", "counters", "beside"} | {*vars(Method)}
+TAKEN |= ATTRIBUTES | {*vars(Method)}
 """What `build`, every optimizer and every method have under a name of their own."""
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")
