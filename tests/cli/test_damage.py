@@ -43,11 +43,12 @@ def trained(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "s.yaml").write_text(SUITE)
     shutil.copytree(phantom_data, folder / "data" / "prepared")
     configs = load_suite(folder / "s.yaml").expand(lambda name: 32, lambda name, side: ())
-    before = torch.are_deterministic_algorithms_enabled()
+    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.set_num_threads(1)
     data, results = folder / "data" / "prepared", folder / "results"
     run_all(Manifest(configs=configs, data=data, results=results), "cpu", Watcher())
     torch.use_deterministic_algorithms(before)
+    torch.set_num_threads(threads)
     return folder
 
 
