@@ -31,6 +31,8 @@ _REMEDIES = {
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), _MOVE),
 }
 
+_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # such as Windows drives in WSL
+
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a whole file, creating its folder."""
@@ -86,10 +88,13 @@ def replace_folder(finished: Path, final: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
+    """Make renames in a folder survive a power cut, where its file system can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise
     finally:
         os.close(handle)
 

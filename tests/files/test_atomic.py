@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,23 @@ def test_the_rights_are_those_of_any_new_file(tmp_path):
     write_text(tmp_path / "a", "")
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [(errno.EINVAL, False), (errno.EBADF, False), (errno.EIO, True)]
+)
+def test_a_file_system_that_does_not_sync_folders(tmp_path, monkeypatch, code, refused):
+    sync = os.fsync
+
+    def of_files_alone(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files_alone)
+    with pytest.raises(StoreError, match="Input/output error") if refused else nullcontext():
+        write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
 
 
 @pytest.mark.parametrize(
