@@ -157,6 +157,7 @@ def compare(
     from sambench.cli.contrast import contrast
     from sambench.cli.launching import Request
     from sambench.cli.study import Study
+    from sambench.launch.manifest import Manifest
     from sambench.run.sinks import check_sinks
 
     screen = output.screen()
@@ -169,16 +170,18 @@ def compare(
     asked = _asked(context, described, suite, place.data)
     check_launcher(asked)
     request = Request(
-        data=place.data,
-        results=place.results,
-        suite=asked.name,
-        curvature=asked.hessian,
-        device=launching.device,
+        manifest=Manifest(
+            data=place.data,
+            results=place.results,
+            suite=asked.name,
+            curvature=asked.hessian,
+            device=launching.device,
+            fail_fast=choice.fail_fast,
+            log=check_sinks(output.log or ()),
+        ),
         only=choice.only or (),
         retry=_states(choice.retry),
-        fail_fast=choice.fail_fast,
         launcher=launching.chosen(asked.launcher),
-        log=check_sinks(output.log or ()),
     )
     study = Study(asked, request, screen)
     if choice.plan:

@@ -125,8 +125,9 @@ def hessian(
       sambench hessian suites/demo.yaml
     """
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.launching import Request, run_answer
+    from sambench.cli.launching import run_answer
     from sambench.cli.measuring import find_runs, measure
+    from sambench.launch.manifest import Manifest
     from sambench.store.tree import Store
 
     screen, store = output.screen(), Store(place.results)
@@ -134,15 +135,13 @@ def hessian(
     groups, damaged = find_runs(screen, runs, given, chosen.where or (), place.data, store)
     several = launching.device if "," in (launching.device or "") else None
     code = int(bool(damaged))
-    for records, wanted, launcher in groups:
-        request = Request(
-            data=place.data,
-            results=place.results,
-            device=None if several else launching.device,
-            launcher=launching.chosen(launcher, devices=several),
-        )
+    device = None if several else launching.device
+    manifest = Manifest(data=place.data, results=place.results, device=device)
+    for records, wanted, of_suite in groups:
         asked = replace(around.added_to(wanted, store), again=measured.again)
-        code = max(code, measure(screen, records, asked, given, request, verbose=measured.verbose))
+        launcher = launching.chosen(of_suite, devices=several)
+        ended = measure(screen, records, asked, given, manifest, launcher, verbose=measured.verbose)
+        code = max(code, ended)
         if code == INTERRUPTED:
             break
     found = [store.load(record.config) or record for records, *_ in groups for record in records]

@@ -12,7 +12,6 @@ from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL, LauncherSettings
-from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.data.prepared import prepared_fingerprint
@@ -38,28 +37,23 @@ _ABSENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asks of runs: where they are, which are done, how, and what is measured."""
+    """What the user asks of runs: how they are done, which, by whom, and of which study."""
 
-    data: Path
-    results: Path
-    suite: str | None = None  # that the runs are made for
+    manifest: Manifest  # how, and where their files lie; the runs themselves are not yet in it
     plan: StudyPlan | None = None  # of their study, which is kept beside them
     joins: bool = False  # whether its runs join those of the plan that is kept
-    curvature: Measurement | None = None  # what is measured of each minimum; None: nothing
-    device: str | None = None
     only: Sequence[str] = ()  # patterns of names, or ids; none for all
     retry: Sequence[str] = ()  # states that are done again (`sambench.store.status.REPEATABLE`)
-    fail_fast: bool = False
     launcher: LauncherSettings = LOCAL  # where runs execute, and its options
-    log: Sequence[str] = ()  # sinks that follow each run (`sambench.run.sinks`)
 
     def survey(self) -> Survey:
         """Return who tells the standing of runs."""
+        data = self.manifest.data
         return Survey(
-            store=Store(self.results),
-            curvature=self.curvature,
+            store=Store(self.manifest.results),
+            curvature=self.manifest.curvature,
             retry=self.retry,
-            fingerprint=lambda name, side: prepared_fingerprint(self.data, name, side),
+            fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
         )
 
 
@@ -70,7 +64,8 @@ def launch(
     seen: Sequence[Standing] | None = None,
 ) -> int:
     """Do what is missing of runs, whose standing may have been `seen`; return the exit code."""
-    store, launcher = Store(request.results), request.launcher
+    manifest, launcher = request.manifest, request.launcher
+    store = Store(manifest.results)
     standings = request.survey().of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
@@ -78,11 +73,11 @@ def launch(
     if todo:
         launchers.get(launcher.name)
         local = launcher.name == "local"
-        named = named_devices(launcher.options, request.device) if local else ()
-        check_runs(screen, todo, request.data, named or (request.device,) if local else ())
+        named = named_devices(launcher.options, manifest.device) if local else ()
+        check_runs(screen, todo, manifest.data, named or (manifest.device,) if local else ())
     if request.plan is not None:
         try:
-            write_plan(request.results, request.plan, joins=request.joins)
+            write_plan(manifest.results, request.plan, joins=request.joins)
         except StoreError as error:
             if todo:
                 raise  # where all is done nothing else need be written
@@ -96,7 +91,8 @@ def launch(
     if why := "; ".join(sorted({s.note for s in anew if s.state == STALE})):
         kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
         screen.say(f"done anew, as {why}; {kept}")
-    tally = carry_out(screen, todo, request, alone=len(configs) == 1)
+    alone = len(configs) == 1
+    tally = carry_out(screen, replace(manifest, configs=todo), launcher, alone=alone)
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
     if tally.errors or tally.elsewhere:
         now = replace(request, retry=()).survey().of(todo)
@@ -134,25 +130,14 @@ def check_runs(
 
 def carry_out(
     screen: Screen,
-    configs: Sequence[RunConfig],
-    request: Request,
+    manifest: Manifest,
+    launcher: LauncherSettings,
     *,
     alone: bool,
     show: Callable[[RunRecord], None] | None = None,
 ) -> Tally:
     """Have a launcher do runs and their minima and show it; raise the error of a run `alone`."""
-    manifest = Manifest(
-        configs=configs,
-        data=request.data,
-        results=request.results,
-        suite=request.suite,
-        curvature=request.curvature,
-        device=request.device,
-        fail_fast=request.fail_fast,
-        log=request.log,
-    )
-    launcher = request.launcher
-    with RunDisplay(screen, configs, alone=alone, show=show) as display:
+    with RunDisplay(screen, manifest.configs, alone=alone, show=show) as display:
         tally = launchers.get(launcher.name).start(manifest, launcher.options, display.watcher())
     if alone and tally.errors:
         raise tally.errors[0]

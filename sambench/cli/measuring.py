@@ -11,7 +11,7 @@ from typing import Any
 
 from sambench.cli.checking import check_launcher, expanded
 from sambench.cli.curvature_table import show_curvature
-from sambench.cli.launching import Request, carry_out
+from sambench.cli.launching import carry_out
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
@@ -19,6 +19,7 @@ from sambench.config.settings import where_pattern
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
+from sambench.launch.manifest import Manifest
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.study_plan import planned_ids, read_plan
@@ -98,12 +99,13 @@ def measure(
     records: Sequence[RunRecord],
     wanted: Measurement,
     given: dict[str, Any],
-    request: Request,
+    manifest: Manifest,
+    launcher: LauncherSettings,
     *,
     verbose: bool,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
-    store, missing = Store(request.results), []
+    store, missing = Store(manifest.results), []
     show = partial(show_curvature, screen, store, verbose=verbose)
     if len(records) == 1 and records[0].status != COMPLETED:
         from sambench.run.measure import weights_of
@@ -120,8 +122,8 @@ def measure(
             missing.append(record.config)
     if not missing:
         return 0
-    request = replace(request, curvature=wanted)
-    tally = carry_out(screen, missing, request, alone=len(missing) == 1, show=show)
+    manifest = replace(manifest, configs=missing, curvature=wanted)
+    tally = carry_out(screen, manifest, launcher, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(bool(tally.elsewhere))

@@ -25,6 +25,7 @@ from sambench.config.suite import Suite
 from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
+from sambench.launch.manifest import Manifest
 from sambench.report.consequences import settling
 from sambench.report.contrasts import search_table
 from sambench.report.notes import planned_groups, too_few
@@ -41,10 +42,12 @@ class Study:
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
         self.suite, self.screen = suite, screen
-        self.finals = expanded(suite, request.data)
+        self.manifest = request.manifest
+        self.finals = expanded(suite, self.manifest.data)
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
-        self.searching = replace(self.request, suite=trials_of(suite.name), curvature=None)
-        check_datasets(self.finals, request.data)
+        trials = replace(self.manifest, suite=trials_of(suite.name), curvature=None)
+        self.searching = replace(self.request, manifest=trials)
+        check_datasets(self.finals, self.manifest.data)
         try:
             self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         except ConfigError as error:
@@ -68,17 +71,17 @@ class Study:
         there = request.survey().of(finals)
         standings += _of(wanted, there)
         coming = 0 if request.only else sum(len(tuning.untuned) for tuning in searches)
-        queued = chosen.describe_queued(request.results, [s.config for s in standings])
+        queued = chosen.describe_queued(self.manifest.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
             for s in standings
         ]
-        timed = time_steps(self.screen, standings, request) if measure else None
+        timed = time_steps(self.screen, standings, self.manifest) if measure else None
         runs_per_job = chosen.runs_per_job(launcher.options)
         left = forecast(standings, timed, runs_per_job or 1)
         self._show_plan(standings, coming, left, runs_per_job)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
-        foresee(self.screen, undone, request.data)
+        foresee(self.screen, undone, self.manifest.data)
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         return {
@@ -123,7 +126,7 @@ class Study:
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
-        store = Store(self.request.results)
+        store = Store(self.manifest.results)
         runs = [run_answer(store, config) for config in self._shown]
         return {"suite": self.suite.name, "runs": runs, **self.screen.answer()}
 
@@ -134,17 +137,17 @@ class Study:
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         if found := self._finals()[2]:  # so that a report says what is not done, were this killed
-            write_search(self.request.results, found)
+            write_search(self.manifest.results, found)
         self._launch(trials, self.searching)
         self._launch(finals, self.request, None if trials else _of(finals, there))
         every, roles, found = self._finals()
         if found is not None:
-            self.screen.table(search_table(found, str(write_search(self.request.results, found))))
+            self.screen.table(search_table(found, str(write_search(self.manifest.results, found))))
         self._shown = tuple(filter(self._wanted, every))
         begun = {run.id for run in finals}
         self._launch([run for run in self._shown if run.id not in begun], self.request)
         self._done = show_table(
-            self.screen, self.request.results, self._shown, self.suite.report, roles
+            self.screen, self.manifest.results, self._shown, self.suite.report, roles
         )
         return self._code
 
@@ -156,7 +159,7 @@ class Study:
             self.screen.say(*too_few(planned_groups(self.finals, self.suite.report)))
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
-                left = forecast(self.request.survey().of(expanded(more, self.request.data)))
+                left = forecast(self.request.survey().of(expanded(more, self.manifest.data)))
                 self.screen.say(
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"
@@ -185,7 +188,7 @@ class Study:
         self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
     ) -> None:
         """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
-        if not runs or self._code == INTERRUPTED or (self._code and request.fail_fast):
+        if not runs or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
             return
         minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:
@@ -198,7 +201,7 @@ class Study:
         """Return the final runs known by now, their roles, and what the search has found."""
         if self.suite.search is None:
             return self.finals, {}, None
-        name, store = self.suite.name, Store(self.request.results)
+        name, store = self.suite.name, Store(self.manifest.results)
         loaded, _ = store.records(run.name for run in self.trials)
         records = {record.id: record for record in loaded}
         found = found_now(name, self.suite.search, self.tunings, records)
@@ -227,13 +230,13 @@ def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standi
     return [standing for standing in standings if standing.config.id in ids]
 
 
-def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) -> Timed:
+def time_steps(screen: Screen, standings: Sequence[Standing], manifest: Manifest) -> Timed:
     """Time some passes of each kind of run of which no finished one tells, and say how long."""
     from sambench.run.estimates import measure_pace
 
     found = {}
     for kind, config in untimed(standings).items():
-        pace = measure_pace(config, request.data, choose_device(request.device)[0])
+        pace = measure_pace(config, manifest.data, choose_device(manifest.device)[0])
         found[kind] = (pace.seconds, pace.images)
         memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
         screen.say(

@@ -83,6 +83,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
+    from sambench.launch.manifest import Manifest
     from sambench.run.sinks import check_sinks
     from sambench.store.study_plan import StudyPlan
     from sambench.store.tree import Store
@@ -101,15 +102,13 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             return
         say_remarks(screen, [config])
         request = Request(
-            data=place.data,
-            results=place.results,
-            suite=run.name,
+            manifest=Manifest(
+                data=place.data, results=place.results, suite=run.name, device=device, log=sinks
+            ),
             plan=StudyPlan(suite=run.name, tables=(), runs=[config]) if run.name else None,
             joins=True,
-            device=device,
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),
-            log=sinks,
         )
         code = launch(screen, [config], request)
     done = show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))

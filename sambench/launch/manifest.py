@@ -25,7 +25,7 @@ LAUNCHES, MANIFEST = "launches", "manifest.json"
 class Manifest:
     """Runs, where their files lie, and what is measured after them."""
 
-    configs: Sequence[RunConfig]  # a unit of work is named by its place here
+    configs: Sequence[RunConfig] = ()  # a unit of work is named by its place here
     data: Path
     results: Path
     suite: str | None = None

@@ -133,7 +133,7 @@ def test_a_plan_says_what_its_runs_are_refused_for_or_warned_of(
 
 def check_alone(screen: Screen, configs: Sequence[RunConfig], request: Request, *_: object) -> int:
     """Refuse runs as `launch` does, and do none."""
-    check_runs(screen, configs, request.data, ())
+    check_runs(screen, configs, request.manifest.data, ())
     return 0
 
 

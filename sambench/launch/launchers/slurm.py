@@ -64,7 +64,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 def check(options: Mapping[str, str]) -> None:
     """Have Slurm look at the options without submitting anything."""
-    nothing = Manifest(configs=(), data=Path(), results=Path())
+    nothing = Manifest(data=Path(), results=Path())
     script = job_script(JobOptions(options), Path("launch") / MANIFEST, nothing)
     if shutil.which("sbatch"):
         slurm_jobs.sbatch(script, test=True)
