@@ -22,7 +22,7 @@ from sambench.store.record import (
     RUNNING,
     RunRecord,
 )
-from sambench.store.tree import CLAIM, RECORD, Store, is_absent
+from sambench.store.tree import CLAIM, Store
 
 MISSING, STALE, DAMAGED = "missing", "stale", "damaged"
 STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, COMPLETED)
@@ -116,24 +116,19 @@ class Survey:
         return told(COMPLETED, "measure curvature" if left else shifts, studies)
 
     def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
-        """Return a run's record, and how it or a file beside it is damaged."""
-        try:
-            record = self.known.get(config.id) or self.store.read(folder / RECORD, expected=config)
-        except DamagedError as error:
-            return None, "" if is_absent(error) else _without_remedy(error)
-        return record, self._damage_beside(record, folder)
-
-    def _damage_beside(self, record: RunRecord, folder: Path) -> str:
-        """Say which file beside a record is damaged, where damaged runs are to be done again."""
-        bound = (record.artifacts or {}) if DAMAGED in self.retry else {}
-        for name, sha256 in bound.items():
+        """Return a run's record, and how it or a file beside it is damaged, without a remedy."""
+        known = self.known.get(config.id)
+        record, damage = (known, "") if known else self.store.look(config)
+        bound = (record and record.artifacts) or {}
+        for name, sha256 in bound.items() if DAMAGED in self.retry else ():
             try:
                 read_checked(folder / name, sha256)
             except FileNotFoundError:  # weights need not be kept
                 continue
             except (DamagedError, OSError) as error:
-                return _without_remedy(error)
-        return ""
+                damage = str(error)
+                break
+        return record, in_one_line(damage).partition("; ")[0]  # it is said once for all runs
 
     def _owner(self, folder: Path, clock: Callable[[], float]) -> str:
         """Say who is at a run, or why nobody can tell; nothing where nobody is."""
@@ -149,11 +144,6 @@ def in_one_line(error: object) -> str:
     """Return what went wrong in one line: of a traceback its last, of nothing nothing."""
     lines = str(error or "").strip().splitlines()
     return " ".join(lines[-1].split()) if lines else ""
-
-
-def _without_remedy(error: Exception) -> str:
-    """Return what is damaged; what to do about it is said once for all damaged runs."""
-    return in_one_line(error).partition("; ")[0]
 
 
 def outdated(record: RunRecord, now: str | None) -> str:

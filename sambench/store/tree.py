@@ -97,7 +97,7 @@ class Store:
     def load(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record, or None where there is none."""
         try:
-            return self.read(self.folder(config) / RECORD)
+            return self.read(self.folder(config) / RECORD, expected=config)
         except DamagedError as error:
             if is_absent(error):
                 return None
