@@ -14,10 +14,8 @@ from sambench.analysis.groups import repeat
 from sambench.analysis.predictions import Predictions, interval_over_images
 from sambench.analysis.study import Study
 from sambench.cli.checking import expanded
-from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
-from sambench.config.suite import ReportSettings, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError, some
@@ -40,18 +38,19 @@ MOST_RUNS_DRAWN = 2_000
 """Of more runs no figure shows anything, and predictions are not read."""
 
 
+NO_STUDY = StudyPlan(suite="", runs=[])
+"""Of runs that are asked for by themselves."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
     """Runs that can be counted, a message for each other, and what is known of their suite."""
 
     records: tuple[RunRecord, ...]
     damaged: tuple[str, ...]
-    name: str | None = None  # of the suite; None where no suite was asked for
+    plan: StudyPlan = NO_STUDY  # of the suite; without runs where only its name is known
     given: str = "SUITE"  # the suite, as `sambench compare` is given it
-    asked: ReportSettings = field(default_factory=ReportSettings)  # how the suite is reported
-    tables: tuple[TableReference, ...] = ()  # published ones that its runs stand beside
     planned: tuple[RunConfig, ...] = ()  # every run of the suite, where that is known
-    hessian: Measurement | None = None  # what the suite measures of each minimum
     part: tuple[str, ...] = ()  # conditions that other runs of it do not meet, as KEY=VALUE
     search: SearchRecord | None = None  # what the suite's search found
     roles: Roles | None = None  # what runs are compared as, where it chose values
@@ -113,12 +112,11 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
             + "".join(f"; {message}" for message in damaged[:3])
         )
-    study = _study(None, alone if named else "", store)
+    study = _study(StudyPlan(suite=alone, runs=[]) if named else NO_STUDY, store)
     return replace(
         study,
         records=tuple(named or records),
         damaged=(*damaged, *study.damaged),
-        name=alone if named else None,
         given=alone if named else "SUITE",
     )
 
@@ -136,7 +134,7 @@ def _of_plan(
     there: tuple[list[RunRecord], list[str]] | None = None,
 ) -> Gathered:
     """Return those runs of a plan that are `there`, no others of its study, and what is damaged."""
-    study = _study(plan, plan.suite, store)
+    study = _study(plan, store)
     found, damaged = there or store.records(config.name for config in study.planned)
     ids = {config.id for config in study.planned}
     records = [record for record in found if record.id in ids]
@@ -152,39 +150,24 @@ def _of_plan(
         said = f"{counted(len(before), 'run')} made for {plan.suite} that its plan has no more"
         remedy = "`sambench report` with their names reports them"
         unread = (*unread, f"{said}: {some(before, 3)}; {remedy}")
-    return replace(
-        study,
-        records=tuple(records),
-        damaged=(*damaged, *unread),
-        name=plan.suite,
-        given=given,
-    )
+    return replace(study, records=tuple(records), damaged=(*damaged, *unread), given=given)
 
 
-def _study(plan: StudyPlan | None, name: str, store: Store) -> Gathered:
+def _study(plan: StudyPlan, store: Store) -> Gathered:
     """Return what a study asks for and its search found, and what is wrong there; no records."""
-    search, unread = None, tuple[str, ...]()
+    search, unread, path = None, tuple[str, ...](), search_path(store.root, plan.suite)
     try:
-        search = read_search(search_path(store.root, name)) if name else None
+        search = read_search(path) if plan.suite else None
     except StoreError as error:
         unread = (str(error),)
-    found = Gathered(records=(), damaged=unread, search=search)
-    if plan is not None:
-        found = replace(
-            found,
-            asked=plan.report,
-            tables=plan.tables or (),
-            hessian=plan.hessian,
-            planned=tuple(plan.runs),
-        )
-    if plan and plan.search and not (search or unread):
-        said = f"the search of {name} is not begun; `sambench compare SUITE` begins it"
-        return replace(found, damaged=(said,))
-    if plan is None or search is None:
+    if plan.search and not (search or unread):
+        unread = (f"the search of {plan.suite} is not begun; `sambench compare SUITE` begins it",)
+    found = Gathered(records=(), damaged=unread, plan=plan, planned=tuple(plan.runs), search=search)
+    if search is None or not plan.runs:
         return found
     kept, planned, roles = still_asked(search, plan.search, plan.runs)
     if stale := len(search.tunings) - len(kept.tunings):
-        told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, name)}"
+        told = f"{stale} of {len(search.tunings)} searches in {path}"
         remedy = "`sambench compare SUITE` searches anew" if plan.search else "remove that file"
         unread = (f"{told} are not what the suite asks for now; {remedy}",)
     own = kept if kept.tunings else None

@@ -81,7 +81,7 @@ def report(
             screen.show(*lines)
             output.answer({"explanation": lines})
             return
-        whole = made.found.name or "-".join(patterns) or "all"
+        whole = made.found.plan.suite or "-".join(patterns) or "all"
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
         document, written = made.write(screen, name, predictions=content.write_predictions)

@@ -52,12 +52,12 @@ MOST_EXPLAINED = 1_500
 
 def _baseline(asked: str | None, found: Gathered) -> str:
     """Return the baseline: a registered name, or the label of some of its runs."""
-    name = asked or found.asked.baseline or "adam"
+    name = asked or found.plan.report.baseline or "adam"
     if any(record.config.optimizer["name"] == name for record in found.records):
         return name
     if "(" not in name:
         return optimizers.get(name).name
-    groups = build_groups(found.records, None, beside=found.asked.beside, roles=found.roles)
+    groups = build_groups(found.records, None, beside=found.plan.report.beside, roles=found.roles)
     lines = [line for group in groups for line in group.lines]
     if not any(line.is_called(name) for line in lines):
         labels = dict.fromkeys(line.label for line in lines)
@@ -85,13 +85,13 @@ class Report:
         self.found = found = gather(patterns, self.store, self.data, where)
         gc.freeze()  # they stay to the end: no need to look for garbage among them then
         self.names = read_names(names) if names else Names()
-        asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
+        asked = msgspec.structs.replace(found.plan.report, baseline=_baseline(baseline, found))
         study = build_study(
             found.records, asked, planned=found.planned, names=self.names, roles=found.roles
         )
         study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
-        self.published = published or bool(found.tables)
+        self.published = published or bool(found.plan.tables)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -116,7 +116,7 @@ class Report:
         written = write_report(
             document,
             self.store.root / "reports" / (folder[:200] or "report"),
-            every_table=self.found.name is not None,
+            every_table=bool(self.found.plan.suite),
             predictions=self.found.predictions if predictions else None,
         )
         _show(screen, document, written)
@@ -146,16 +146,16 @@ class Report:
             left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")
         damaged = "\n".join(found.damaged)
         whole = [config for config in found.planned if config.name not in damaged]
-        asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
+        asked = msgspec.structs.replace(found.plan.report, baseline=study.baseline)
         wrong = troubles(study.groups, whole, found.given, self._stale())
         coming = planned_groups(found.planned, asked, found.roles)
         few = () if found.part else too_few(coming or study.groups)
-        otherwise = measured_otherwise(found.records, found.hessian, found.given)
+        otherwise = measured_otherwise(found.records, found.plan.hessian, found.given)
         options = (f"--where {condition}" for condition in found.part)
         left = searches_left(found.search, found.given) if found.search else ()
-        unprinted = unknown_tables(found.tables)
+        unprinted = unknown_tables(found.plan.tables or ())
         document = Document(
-            title=" ".join(("sambench report", *filter(None, (found.name,)), *options)),
+            title=" ".join(("sambench report", *filter(None, (found.plan.suite,)), *options)),
             study=study,
             answer=answer_text(study),
             results=results,
@@ -192,10 +192,10 @@ class Report:
         found, study = self.found, self.study
         sections = by_centre(study, found.predictions, self.data)
         if found.search is not None:
-            table = search_table(found.search, str(search_path(Path("results"), found.name or "")))
+            table = search_table(found.search, str(search_path(Path("results"), found.plan.suite)))
             sections.append(Section(title="Hyperparameter search", tables=(table,)))
         if self.findings:
-            printed = paper_tables(study.groups, found.tables, self.names)
+            printed = paper_tables(study.groups, found.plan.tables or (), self.names)
             tables = (*printed, claims_table(self.findings))
             sections.append(Section(title="Beside the papers", tables=tables, shown=True))
         return sections
