@@ -8,7 +8,7 @@ noise. Sharpness and curvature are therefore measured in float32, whatever a run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +49,7 @@ class RoundingWatch:
     """Looks at the weights in each pass of a step."""
 
     optimizer: SharpnessAware  # between two steps: its weights are the w of the next one
-    precision: str  # a key of `ROUNDED`
+    precision: str  # one that `rounds` the weights
 
     def __post_init__(self) -> None:
         self._parameters = [p for p in self.optimizer.trainable if p.dim() > 1]
@@ -61,7 +61,7 @@ class RoundingWatch:
         now = [parameter.data for parameter in self._parameters]
         if any(a.data_ptr() != b.data_ptr() for a, b in zip(now, self._before, strict=True)):
             with torch.no_grad():
-                self._found = _compare(self._before, now, ROUNDED[self.precision])
+                self._found = _compare(self._before, now, self.precision)
 
     @property
     def rounding(self) -> dict[str, float | str] | None:
@@ -76,12 +76,11 @@ class RoundingWatch:
         return {"precision": self.precision, **dict(zip(names, self._found.tolist(), strict=True))}
 
 
-def _compare(
-    before: Sequence[Tensor], after: Sequence[Tensor], rounded: Callable[[Tensor], Tensor]
-) -> Tensor:
+def _compare(before: Sequence[Tensor], after: Sequence[Tensor], precision: str) -> Tensor:
     """Return the share of weights that change, cos(d, e) and |d| / |e|."""
     e = Vector(b - a for a, b in zip(before, after, strict=True))
-    d = Vector(rounded(b) - rounded(a) for a, b in zip(before, after, strict=True))
+    pairs = zip(before, after, strict=True)
+    d = Vector(rounded(b, precision) - rounded(a, precision) for a, b in pairs)
     changed = torch.stack([(tensor != 0).sum() for tensor in d.tensors]).sum()
     total = sum(tensor.numel() for tensor in d.tensors)
     pairs = zip(d.tensors, e.tensors, strict=True)
@@ -92,20 +91,16 @@ def _compare(
     return torch.stack([changed.double() / total, cosine, norm_d / norm_e.clamp(min=tiny)])
 
 
-def to_tf32(tensor: Tensor) -> Tensor:
-    """Round float32 to TensorFloat-32, 10 bits of mantissa, ties away from zero, as the units do.
+def rounded(tensor: Tensor, precision: str) -> Tensor:
+    """Round float32 as the units do: "bf16" has 7 bits of mantissa, "tf32" 10.
 
-    The sum carries into the exponent where the mantissa overflows, as rounding must.
+    Ties go to even in bfloat16, away from zero in TensorFloat-32. There the sum carries into the
+    exponent where the mantissa overflows, as rounding must.
     """
+    if precision == "bf16":
+        return tensor.to(torch.bfloat16).float()
     bits = tensor.float().contiguous().view(torch.int32)
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
-
-
-ROUNDED: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "tf32": to_tf32,
-    "bf16": lambda tensor: tensor.to(torch.bfloat16).float(),  # 7 bits, ties to even
-}
-"""What each precision does to a weight; "fp32" is not here: it does nothing."""
 
 
 def rounds(precision: str, device: torch.device) -> bool:

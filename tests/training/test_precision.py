@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.optim import build
-from sambench.training.precision import ROUNDED, RoundingWatch, rounds, to_tf32
+from sambench.training.precision import RoundingWatch, rounded, rounds
 from tests.training.test_loop import training
 
 
@@ -30,12 +30,12 @@ def test_tf32_keeps_ten_bits() -> None:
     ties = [struct.unpack("f", struct.pack("I", 0x3F801000))[0], 1.9999999, -1.9999999, 0.0]
     given = torch.tensor([*values.tolist(), *ties], dtype=torch.float32)
     expected = [by_hand(value, 10) for value in given.tolist()]
-    assert to_tf32(given).tolist() == expected
+    assert rounded(given, "tf32").tolist() == expected
 
 
 def test_bf16_keeps_seven_bits_and_the_sign() -> None:
     given = torch.tensor([1.0, 1.0 + 2**-8, 1.0 + 3 * 2**-8, -(1.0 + 2**-7)])
-    assert ROUNDED["bf16"](given).tolist() == [1.0, 1.0, 1.0 + 2**-6, -(1.0 + 2**-7)]
+    assert rounded(given, "bf16").tolist() == [1.0, 1.0, 1.0 + 2**-6, -(1.0 + 2**-7)]
 
 
 def rounding_of(step: Tensor, weight: float, precision: str = "bf16") -> tuple[float, ...]:
