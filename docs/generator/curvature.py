@@ -17,7 +17,7 @@ from sambench.curvature.batch_spectrum import (
 from sambench.curvature.certificate import upper_bound
 from sambench.curvature.checks import check_derivatives, check_function
 from sambench.files.description import described
-from sambench.run.measure import measure_hessian
+from sambench.run.measure import measure_minimum
 
 INTRODUCTION = """
 The Hessian is the matrix of the second derivatives of the loss with respect to the weights. Its
@@ -73,7 +73,7 @@ def page() -> str:
     page.table(("In a table", "What it is", "Its error"), NUMBERS)
     page.text(CAUTION)
     page.heading("The loss")
-    _describe(page, measure_hessian, "How a run is measured")
+    _describe(page, measure_minimum, "How a run is measured")
     _describe(page, curvature.HessianOperator, "`HessianOperator`")
     _describe(page, check_function, "What is refused")
     _describe(page, check_derivatives, "Check of the second derivatives")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,81 +43,80 @@ def measure_minimum(
 ) -> RunRecord:
     """Measure what is missing of a completed run's minimum and write it into its record.
 
-    The curvature first, then the studies of what lies around, on the same images, each of which is
-    in the record as soon as it is done. When the minutes of the settings are over, the curvature is
-    as good as it got, no further study is begun, and a plane stops at the end of its row; what is
-    left is done the next time. Raises what `measure_hessian` does.
-    """
-    share_memory(count_runs_on_device())
-    end = awake_time.begin() + 60 * (wanted.hessian.minutes or math.inf)
-    fresh = record.hessian is None or wanted.again
-    if fresh:
-        record = measure_hessian(
-            *(record, wanted.hessian, paths),
-            device=device,
-            again=wanted.again,
-            on_progress=on_progress,
-        )
-    if not fresh or awake_time() < end:
-        with suppress(OutOfTime):
-            _study(record, wanted, paths, device, on_progress, end)
-    return Store(paths.results).load(record.config) or record
+    The curvature first, then the studies of what lies around, each of which is in the record as
+    soon as it is done. The images are the run's training images without augmentation, in one fixed
+    random order (so that batches mix the classes), cut into batches of the training size. They are
+    the same for all runs of a comparison, whatever their seed. Finished parts are kept in files of
+    the run's folder until all are done, so that an interrupted measurement goes on with its next
+    part, batch or row.
 
-
-def measure_hessian(
-    record: RunRecord,
-    settings: HessianSettings,
-    paths: Paths,
-    *,
-    device: torch.device,
-    again: bool = False,
-    on_progress: Progress = lambda what, done, most: None,
-) -> RunRecord:
-    """Measure the curvature of a completed run's weights and write it into its record.
-
-    The images are the run's training images without augmentation, in one fixed random order (so
-    that batches mix the classes), cut into batches of the training size. They are the same for
-    all runs of a comparison, whatever their seed. No other process works on the run meanwhile.
-    Finished parts are kept in a file of the run's folder until all are done, so that an interrupted
-    measurement goes on with its next part or batch. A run that another process has measured by now
-    is returned as it is, unless it is wanted `again`.
+    When the minutes of the settings are over, the curvature is as good as it got, no further study
+    is begun, and a plane stops at the end of its row; what is left is done the next time. No other
+    process works on the run meanwhile, and what one has measured by now is not measured again,
+    unless that is wanted.
 
     Raises:
         UserError: If the run has no weights, its data are not prepared any more, or the Hessian
             cannot be measured.
         Claimed: If another process works on the run.
     """
+    share_memory(count_runs_on_device())
+    end = awake_time.begin() + 60 * (wanted.hessian.minutes or math.inf)
     store, config = Store(paths.results), record.config
     weights = weights_of(record, store)
     with store.claim(config, str(device)) as claim:
         current = store.load(config) or record
-        if current.hessian is not None and record.hessian is None and not again:
+        if wanted.is_done(config, current.hessian):
             return current
-        subject = _subject(record, settings, store, paths.data, device)
-        identity = {  # all that the numbers depend on beside the data, whose fingerprint is checked
-            "settings": plain(settings),
-            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        }
-        journal = Journal(weights.parent / JOURNAL, identity)
-        penalty = _penalty(config) if settings.include_l2 else 0.0
-        section = measure(
-            *(*subject.on, settings), l2=penalty, journal=journal, on_progress=on_progress
+        subject = _subject(record, wanted.hessian, store, paths.data, device)
+        if current.hessian is None or wanted.again:
+            identity = {  # all that the numbers depend on beside the data, which are checked
+                "settings": plain(wanted.hessian),
+                "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            }
+            journal = Journal(weights.parent / JOURNAL, identity)
+            section = _curvature(config, subject, wanted.hessian, journal, on_progress)
+            claim.check()
+            current = current.with_sections(hessian=merged(studies_in(current.hessian), section))
+            store.save(current)
+            journal.remove()
+            if awake_time() >= end:
+                return current
+        around = Surroundings(
+            subject=subject, settings=wanted.studies, on_progress=on_progress, end=end
         )
-        section |= {"available_samples": subject.available, "settings": plain(settings)}
-        section["code"] = " at ".join(filter(None, (sambench.__version__, git_state())))
-        if settings.include_l2 and not penalty:
-            section["notes"].append("include_l2: the run has no weight decay, so no penalty")
-        if subject.samples != subject.available:
-            section["notes"].append(
-                f"samples: {subject.samples} of {subject.available} training images, in a fixed "
-                "random order; eigenvalues and trace are exact to their errors for these, and only "
-                "the intervals over batches cover which images they are"
-            )
-        measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
-        claim.check()
-        store.save(measured)
-        journal.remove()
-    return measured
+        held = None if wanted.again else current.hessian
+        with suppress(OutOfTime):
+            for section in _studies(around, wanted, config, held, store):
+                claim.check()
+                current = current.with_sections(hessian=merged(current.hessian, section))
+                store.save(current)
+    return current
+
+
+def _curvature(
+    config: RunConfig,
+    subject: Subject,
+    settings: HessianSettings,
+    journal: Journal,
+    on_progress: Progress,
+) -> Section:
+    """Measure the curvature; return the record's section, but for what is of studies."""
+    penalty = _penalty(config) if settings.include_l2 else 0.0
+    section = measure(
+        *(*subject.on, settings), l2=penalty, journal=journal, on_progress=on_progress
+    )
+    section |= {"available_samples": subject.available, "settings": plain(settings)}
+    section["code"] = " at ".join(filter(None, (sambench.__version__, git_state())))
+    if settings.include_l2 and not penalty:
+        section["notes"].append("include_l2: the run has no weight decay, so no penalty")
+    if subject.samples != subject.available:
+        section["notes"].append(
+            f"samples: {subject.samples} of {subject.available} training images, in a fixed "
+            "random order; eigenvalues and trace are exact to their errors for these, and only "
+            "the intervals over batches cover which images they are"
+        )
+    return section
 
 
 def _penalty(config: RunConfig) -> float:
@@ -157,43 +157,22 @@ def _subject(
     )
 
 
-def _study(
-    record: RunRecord,
+def _studies(
+    around: Surroundings,
     wanted: Measurement,
-    paths: Paths,
-    device: torch.device,
-    on_progress: Progress,
-    end: float,
-) -> None:
-    """Do the missing studies, as far as the time allows."""
-    held = None if wanted.again else record.hessian
-    missing = wanted.studies.missing(held)
-    other = wanted.missing_end(record.config, held)
-    if not missing and other is None:
-        return
-    store = Store(paths.results)
-    around = Surroundings(
-        subject=_subject(record, wanted.hessian, store, paths.data, device),
-        settings=wanted.studies,
-        on_progress=on_progress,
-        end=end,
-    )
-
-    def sections() -> Iterator[Section]:
-        yield from around.study(missing)
-        if other is not None:
-            if missing:
-                around.check_time()
-            there = store.load(other)
-            if there is None:
-                raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
-            weights_of(there, store)  # or it is not completed
-            check_code(there)
-            yield around.interpolation(other, store.read_weights(there))
-
-    with store.claim(record.config, str(device)) as claim:
-        for section in sections():
-            claim.check()
-            record = store.load(record.config) or record
-            record = record.with_sections(hessian=merged(record.hessian, section))
-            store.save(record)
+    config: RunConfig,
+    held: Mapping[str, Any] | None,
+    store: Store,
+) -> Iterator[Section]:
+    """Do the studies that a section lacks, as far as the time allows, and yield what each adds."""
+    missing, other = wanted.studies.missing(held), wanted.missing_end(config, held)
+    yield from around.study(missing)
+    if other is not None:
+        if missing:
+            around.check_time()
+        there = store.load(other)
+        if there is None:
+            raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
+        weights_of(there, store)  # or it is not completed
+        check_code(there)
+        yield around.interpolation(other, store.read_weights(there))

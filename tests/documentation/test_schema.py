@@ -16,7 +16,7 @@ from sambench.config.curvature_settings import HessianSettings, Studies
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.files.description import choices
-from sambench.run.measure import measure_hessian, measure_minimum
+from sambench.run.measure import measure_minimum
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
@@ -58,7 +58,7 @@ def stored(
     """Records as they lie on the disk: of a plain run, and of one with all that can be asked."""
     paths = Paths(data=phantom_data, results=tmp_path_factory.mktemp("schema"))
     plain = run_one(config_of(optimizer="adam"), paths, device=CPU)
-    measure_hessian(plain, PLAIN, paths, device=CPU)
+    measure_minimum(plain, Measurement(hessian=PLAIN), paths, device=CPU)
     full = config_of(shifts="ultrasound", selection="best-validation", stop="patience=3")
     wanted = Measurement(hessian=WHOLE, studies=EVERYTHING, other=plain.config)
     measure_minimum(run_one(full, paths, device=CPU), wanted, paths, device=CPU)

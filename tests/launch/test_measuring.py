@@ -23,7 +23,7 @@ from sambench.files.arrays import read_arrays
 from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.run.measure import JOURNAL, measure_hessian
+from sambench.run.measure import JOURNAL
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
@@ -31,6 +31,7 @@ from tests.forked_processes import Template
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
+from tests.run.curvature_alone import measure_hessian
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_studies")]
 CPU = torch.device("cpu")

@@ -12,10 +12,11 @@ import sambench
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError
-from sambench.run.measure import JOURNAL, measure_hessian
+from sambench.run.measure import JOURNAL
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
+from tests.run.curvature_alone import measure_hessian
 
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=16, max_matvecs=8, batch_stat="top")

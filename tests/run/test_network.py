@@ -18,12 +18,12 @@ from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.errors import ModelError, SambenchWarning
 from sambench.models.model import Model, is_shipped, models
-from sambench.run.measure import measure_hessian
 from sambench.run.network import build_network
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import COMPLETED, INTERRUPTED
 from sambench.store.tree import Store
 from sambench.training.seeding import derive_seed
+from tests.run.curvature_alone import measure_hessian
 
 pytestmark = pytest.mark.usefixtures("plugins_forgotten")
 CPU = torch.device("cpu")

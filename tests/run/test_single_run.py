@@ -41,13 +41,13 @@ from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.models.weights import keep_weights
 from sambench.run.images import load_parts
-from sambench.run.measure import measure_hessian
 from sambench.run.network import build_network, build_optimizer, load_start
 from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training.evaluate import classification_metrics
 from sambench.training.events import Epoch
+from tests.run.curvature_alone import measure_hessian
 
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=24, max_matvecs=8, tol=0.5, trace_tol=1.0)
@@ -459,7 +459,7 @@ def test_curvature_that_another_process_measured_meanwhile_is_taken(paths: Paths
     record = run_one(config_of(), paths, device=CPU)
     first = measure_hessian(record, TINY, paths, device=CPU)
     assert measure_hessian(record, TINY, paths, device=CPU) == first
-    again = measure_hessian(first, TINY, paths, device=CPU)
+    again = measure_hessian(first, TINY, paths, device=CPU, again=True)
     assert again.hessian is not None
     assert first.hessian is not None
     assert again.hessian["seconds"] != first.hessian["seconds"]
