@@ -22,7 +22,7 @@ from sambench.files.definition import plain
 from sambench.run.network import check_code, restore
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import OutOfTime, Progress, Subject, Surroundings
+from sambench.run.studies import Minimum, OutOfTime, Progress
 from sambench.store.environment import count_runs_on_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
@@ -68,26 +68,23 @@ def measure_minimum(
         current = store.load(config) or record
         if wanted.is_done(config, current.hessian):
             return current
-        subject = _subject(record, wanted.hessian, store, paths.data, device)
+        minimum = _minimum(record, wanted, store, paths.data, device, on_progress, end)
         if current.hessian is None or wanted.again:
             identity = {  # all that the numbers depend on beside the data, which are checked
                 "settings": plain(wanted.hessian),
                 "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
             }
             journal = Journal(weights.parent / JOURNAL, identity)
-            section = _curvature(config, subject, wanted.hessian, journal, on_progress)
+            section = _curvature(config, minimum, wanted.hessian, journal)
             claim.check()
             current = current.with_sections(hessian=merged(studies_in(current.hessian), section))
             store.save(current)
             journal.remove()
             if awake_time() >= end:
                 return current
-        around = Surroundings(
-            subject=subject, settings=wanted.studies, on_progress=on_progress, end=end
-        )
         held = None if wanted.again else current.hessian
         with suppress(OutOfTime):
-            for section in _studies(around, wanted, config, held, store):
+            for section in _studies(minimum, wanted, config, held, store):
                 claim.check()
                 current = current.with_sections(hessian=merged(current.hessian, section))
                 store.save(current)
@@ -95,24 +92,20 @@ def measure_minimum(
 
 
 def _curvature(
-    config: RunConfig,
-    subject: Subject,
-    settings: HessianSettings,
-    journal: Journal,
-    on_progress: Progress,
+    config: RunConfig, minimum: Minimum, settings: HessianSettings, journal: Journal
 ) -> Section:
     """Measure the curvature; return the record's section, but for what is of studies."""
     penalty = _penalty(config) if settings.include_l2 else 0.0
     section = measure(
-        *(*subject.on, settings), l2=penalty, journal=journal, on_progress=on_progress
+        *(*minimum.on, settings), l2=penalty, journal=journal, on_progress=minimum.on_progress
     )
-    section |= {"available_samples": subject.available, "settings": plain(settings)}
+    section |= {"available_samples": minimum.available, "settings": plain(settings)}
     section["code"] = " at ".join(filter(None, (sambench.__version__, git_state())))
     if settings.include_l2 and not penalty:
         section["notes"].append("include_l2: the run has no weight decay, so no penalty")
-    if subject.samples != subject.available:
+    if minimum.samples != minimum.available:
         section["notes"].append(
-            f"samples: {subject.samples} of {subject.available} training images, in a fixed "
+            f"samples: {minimum.samples} of {minimum.available} training images, in a fixed "
             "random order; eigenvalues and trace are exact to their errors for these, and only "
             "the intervals over batches cover which images they are"
         )
@@ -140,25 +133,35 @@ def weights_of(record: RunRecord, store: Store) -> Path:
     return weights
 
 
-def _subject(
-    record: RunRecord, settings: HessianSettings, store: Store, data: Path, device: torch.device
-) -> Subject:
-    """Return a run's network with its weights, and the images that its curvature is measured on."""
+def _minimum(
+    record: RunRecord,
+    wanted: Measurement,
+    store: Store,
+    data: Path,
+    device: torch.device,
+    on_progress: Progress,
+    end: float,
+) -> Minimum:
+    """Return a run's network with its weights, and the images that it is measured on."""
     config, folder = record.config, weights_of(record, store).parent
     model, parts = restore(record, store, data, device)
     seed = derive_seed(config.split_seed, "hessian")
-    images = torch.cat(shuffled(len(parts.train), config.batch_size, seed))[: settings.samples]
-    return Subject(
-        model=model.double() if settings.dtype == "float64" else model,
+    order = torch.cat(shuffled(len(parts.train), config.batch_size, seed))
+    images = order[: wanted.hessian.samples].split(config.batch_size)
+    return Minimum(
+        model=model.double() if wanted.hessian.dtype == "float64" else model,
         loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
-        batches=[parts.train.batch(indices) for indices in images.split(config.batch_size)],
+        batches=[parts.train.batch(indices) for indices in images],
         available=len(parts.train),
         folder=folder,
+        settings=wanted.studies,
+        on_progress=on_progress,
+        end=end,
     )
 
 
 def _studies(
-    around: Surroundings,
+    minimum: Minimum,
     wanted: Measurement,
     config: RunConfig,
     held: Mapping[str, Any] | None,
@@ -166,13 +169,13 @@ def _studies(
 ) -> Iterator[Section]:
     """Do the studies that a section lacks, as far as the time allows, and yield what each adds."""
     missing, other = wanted.studies.missing(held), wanted.missing_end(config, held)
-    yield from around.study(missing)
+    yield from minimum.study(missing)
     if other is not None:
         if missing:
-            around.check_time()
+            minimum.check_time()
         there = store.load(other)
         if there is None:
             raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
         weights_of(there, store)  # or it is not completed
         check_code(there)
-        yield around.interpolation(other, store.read_weights(there))
+        yield minimum.interpolation(other, store.read_weights(there))

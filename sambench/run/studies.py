@@ -42,14 +42,17 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A run's network at its minimum, and a fixed part of the training data to look at it with."""
+class Minimum:
+    """A run's network at its minimum, looked at with a fixed part of its training data."""
 
     model: nn.Module
     loss: Loss
     batches: Sequence[Batch]
     available: int  # how many training images there are
     folder: Path  # the run's, where arrays are written
+    settings: Studies  # of what lies around
+    on_progress: Progress
+    end: float  # of the time, as `awake_time` tells it
 
     @property
     def on(self) -> tuple[nn.Module, Loss, Sequence[Batch]]:
@@ -64,16 +67,6 @@ class Subject:
     def fingerprint(self) -> str:
         """Return a hash of weights and inputs."""
         return _fingerprint((*self.model.state_dict().values(), *(x for x, _ in self.batches)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What lies around a minimum, looked at as far as the time allows."""
-
-    subject: Subject
-    settings: Studies
-    on_progress: Progress
-    end: float  # of the time, as `awake_time` tells it
 
     def check_time(self) -> None:
         """Raise an OutOfTime if it is over."""
@@ -97,8 +90,8 @@ class Surroundings:
             yield {name: found} if name in studies else {LANDSCAPE: {name: found}}
 
     def _density(self) -> Section:
-        subject, settings = self.subject, self.settings
-        with curvature.HessianOperator(*subject.on, batch_norm=settings.batch_norm) as H:
+        settings = self.settings
+        with curvature.HessianOperator(*self.on, batch_norm=settings.batch_norm) as H:
             given = (settings.probes, settings.steps, settings.seed)
             found = curvature.density(H, *given, on_progress=stage(self.on_progress, "density"))
         kept = ("resolved", "resolved_residuals", "grid", "density", "density_stderr", "scale")
@@ -108,10 +101,10 @@ class Surroundings:
             "weights": np.concatenate(found.weights),
             **named(found, *kept),
         }
-        write_arrays(subject.folder / "density.npz", "spectral density", arrays)
+        write_arrays(self.folder / "density.npz", "spectral density", arrays)
         return {
             "file": "density.npz",
-            "samples": subject.samples,
+            "samples": self.samples,
             "batch_norm": settings.batch_norm,
             "probes": len(found.nodes),
             "seed": settings.seed,
@@ -127,10 +120,10 @@ class Surroundings:
         }
 
     def _sharpness(self) -> Section:
-        subject, settings, on_progress = self.subject, self.settings, self.on_progress
-        on, seed, rho = subject.on, settings.seed, settings.relative_rho
+        settings, on_progress = self.settings, self.on_progress
+        on, seed, rho = self.on, settings.seed, settings.relative_rho
         # draws of its own for each run: those of one seed err the same way in all runs
-        drawn = int(hashlib.sha256(f"{seed} {subject.folder.name}".encode()).hexdigest()[:8], 16)
+        drawn = int(hashlib.sha256(f"{seed} {self.folder.name}".encode()).hexdigest()[:8], 16)
         modes: Any = {"batch_norm": settings.batch_norm}
         worst: Any = {**modes, "seed": seed, "on_progress": stage(on_progress, "worst case")}
         average: Any = {**modes, "seed": drawn, "on_progress": stage(on_progress, "average case")}
@@ -142,10 +135,10 @@ class Surroundings:
             curvature.average_sharpness(*on, settings.relative_noise, adaptive=True, **average),
         ]
         samples = {measure.definition: np.array(measure.samples) for measure in measures}
-        write_arrays(subject.folder / "sharpness.npz", "sharpness", samples)
+        write_arrays(self.folder / "sharpness.npz", "sharpness", samples)
         return {
             "file": "sharpness.npz",
-            "samples": subject.samples,
+            "samples": self.samples,
             "batch_norm": settings.batch_norm,
             "seed": seed,
             "m": max(measures[1].batch_sizes),
@@ -161,14 +154,14 @@ class Surroundings:
 
     def _picture(self, name: str) -> Section:
         """Compute the line, the plane or the plane of eigenvectors."""
-        subject, settings = self.subject, self.settings
+        settings = self.settings
         draw: Callable[..., curvature.Landscape] = curvature.eigenvector_plane
         if name != "eigenvectors":
             draw = partial(curvature.random_landscape, dimensions=1 if name == "line" else 2)
         file = f"landscape-{name}.npz"
         with self._partial(file, name) as rows:
             found = draw(
-                *subject.on,
+                *self.on,
                 points=2 * settings.points - 1 if name == "line" else settings.points,
                 seed=settings.seed,
                 batch_norm=settings.batch_norm,
@@ -177,11 +170,11 @@ class Surroundings:
             )
             axes = dict(zip("xy", found.coordinates, strict=False))
             arrays = {**axes, "loss": found.loss, "accuracy": found.accuracy}
-            write_arrays(subject.folder / file, found.kind, arrays)
+            write_arrays(self.folder / file, found.kind, arrays)
         return {
             "file": file,
             **named(found, "kind", "batch_norm"),
-            "samples": subject.samples,
+            "samples": self.samples,
             "seed": settings.seed,
             "points": len(found.coordinates[0]),
             "extent": float(found.coordinates[0][-1]),
@@ -200,21 +193,21 @@ class Surroundings:
 
         Returns what it adds to the record's hessian section; raises as `study`.
         """
-        subject, start, file = self.subject, awake_time(), f"interpolation-{other.id}.npz"
+        start, file = awake_time(), f"interpolation-{other.id}.npz"
         with self._partial(file, _fingerprint(weights.values())) as rows:
             found = curvature.interpolation(
-                *(subject.model, weights, subject.loss, subject.batches),
+                *(self.model, weights, self.loss, self.batches),
                 points=self.settings.points + 4,
                 rows=rows,
                 on_progress=stage(self.on_progress, f"interpolation to {other.name}"),
             )
             arrays = named(found, "alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
-            write_arrays(subject.folder / file, "interpolation", arrays)
+            write_arrays(self.folder / file, "interpolation", arrays)
         way = {
             "file": file,
             "with": other.name,
             "points": len(found.alphas),
-            "samples": subject.samples,
+            "samples": self.samples,
             "batch_norm": "recalibrate" if found.has_statistics else "none",
             "distance": found.distance,
             "barrier": _finite(found.barrier),
@@ -228,10 +221,9 @@ class Surroundings:
     @contextmanager
     def _partial(self, file: str, what: str) -> Iterator[PartialRows]:
         """Keep finished rows beside `file`, for as long as it is not written itself."""
-        subject, settings = self.subject, self.settings
-        settled = [settings.points, settings.seed, settings.batch_norm]
-        grid = json.dumps([what, subject.fingerprint(), *settled])
-        path = subject.folder / file.replace(".npz", ".partial.npz")
+        settled = [self.settings.points, self.settings.seed, self.settings.batch_norm]
+        grid = json.dumps([what, self.fingerprint(), *settled])
+        path = self.folder / file.replace(".npz", ".partial.npz")
         rows = PartialRows(path, grid, on_kept=self.check_time, clock=awake_time)
         yield rows
         rows.discard()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from sambench.files.arrays import read_arrays
 from sambench.report.curvature_plots import write_figures
 from sambench.run.measure import Progress, measure_minimum
 from sambench.run.single_run import Paths, run_one
-from sambench.run.studies import Subject
+from sambench.run.studies import Minimum
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
@@ -232,8 +233,15 @@ def test_a_picture_is_named_by_what_it_depends_on(tmp_path: Path) -> None:
     """Rows of other weights, or of other images, are never taken over."""
     model = torch.nn.Linear(2, 2)
     batch = (torch.zeros(3, 2), torch.zeros(3).long())
-    subject = Subject(
-        model=model, loss=functional.cross_entropy, batches=[batch], available=3, folder=tmp_path
+    subject = Minimum(
+        model=model,
+        loss=functional.cross_entropy,
+        batches=[batch],
+        available=3,
+        folder=tmp_path,
+        settings=Studies(),
+        on_progress=lambda what, done, most: None,
+        end=math.inf,
     )
     first = subject.fingerprint()
     assert subject.fingerprint() == first
