@@ -68,14 +68,7 @@ def report(
         from sambench.report.forms import to_plain
 
         screen, patterns = output.screen(), patterns or []
-        made = Report(
-            patterns,
-            chosen.where or (),
-            place,
-            baseline=content.baseline,
-            names=content.names,
-            published=content.published,
-        )
+        made = Report(patterns, chosen.where or (), place, content)
         if content.explain is not None:
             lines = list(find_source(content.explain, made.sources).explain())
             screen.show(*lines)
@@ -84,6 +77,6 @@ def report(
         whole = made.found.plan.suite or "-".join(patterns) or "all"
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
-        document, written = made.write(screen, name, predictions=content.write_predictions)
+        document, written = made.write(screen, name)
         if output.as_json:  # the plain form of a large report takes its time
             output.answer(to_plain(document, written))
