@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
+from sambench.config.stop import Stop
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
@@ -31,7 +32,6 @@ from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots, align_moments
 from sambench.training.state import Tallies, TrainingState, WeightAverage
 from sambench.training.step import USUAL, Batch, Step
-from sambench.training.stopping import after_epoch, within_epoch
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
@@ -281,3 +281,31 @@ class Training:
                 self.before_save()
                 self._snapshots.save(self.state, self.clock)
             self._tallies.keep_on_first()
+
+
+def within_epoch(stop: Stop, state: TrainingState, seconds: float) -> bool:
+    """Whether a budget of passes or of training time is used up, asked after each step."""
+    if stop.rule == "gradient-evaluations":
+        return state.gradient_evaluations >= (stop.value or 0)
+    return stop.rule == "minutes" and seconds >= 60 * (stop.value or 0)
+
+
+def after_epoch(
+    stop: Stop, cap: int, state: TrainingState, seconds: float, confirm: Callable[[float], bool]
+) -> str | None:
+    """Return the rule that ends the run after this epoch and so many seconds of training, or None.
+
+    At most the `cap` of epochs are trained. Whether a clean evaluation of the training images
+    reaches an accuracy, `confirm` is asked after every epoch of a run under `train-accuracy`:
+    accuracy counted while training, under augmentation and dropout, lags behind it by many epochs
+    and tells nothing.
+    """
+    if within_epoch(stop, state, seconds):
+        return stop.rule
+    if stop.rule == "patience":
+        losses = [e.validation_loss for e in state.history if e.validation_loss is not None]
+        if losses and len(losses) - 1 - losses.index(min(losses)) >= (stop.value or 0):
+            return stop.rule
+    if stop.rule == "train-accuracy" and confirm(stop.value or 1.0):
+        return stop.rule
+    return "epochs" if state.epoch >= cap else None

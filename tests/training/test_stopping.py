@@ -8,8 +8,8 @@ import torch
 
 from sambench.config.stop import Stop
 from sambench.training.events import Epoch
+from sambench.training.loop import after_epoch, within_epoch
 from sambench.training.state import TrainingState
-from sambench.training.stopping import after_epoch, within_epoch
 
 CAP = 10
 SECONDS = 90.0
