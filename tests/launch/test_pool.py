@@ -15,6 +15,7 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
+from sambench.launch import pool
 from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
@@ -268,7 +269,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(local, "Pool", Workers)
+    monkeypatch.setattr(pool, "Pool", Workers)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]

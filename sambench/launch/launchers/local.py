@@ -20,7 +20,6 @@ from sambench.errors import ConfigError, UserError
 from sambench.files.definition import Whole
 from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_number
 from sambench.launch.manifest import Manifest
-from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
 from sambench.launch.unit import attempt
@@ -53,6 +52,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     with stop_on_signal(insist=insist, seconds=seconds) as stop_requested:
         there = ", ".join(dict.fromkeys(crew.devices))
         if len(crew.devices) > 1:
+            from sambench.launch.pool import Pool
+
             watcher.say(f"{len(crew.devices)} workers on {there}{crew.note}")
             return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
         watcher.say(f"device {there} ({reason}){crew.note}")
