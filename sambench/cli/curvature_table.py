@@ -21,7 +21,7 @@ def show_curvature(screen: Screen, store: Store, record: RunRecord, *, verbose: 
     if found := record.hessian:
         rows = (curvature_rows if verbose else summary_rows)(found)
         screen.listing(("quantity", "value", "error", "certified"), rows, record.name)
-        screen.show(curvature_method(found), *found.get("notes", ()), "")
+        screen.show(curvature_method(found), *found["notes"], "")
         screen.listing(("study", "value", "error", "of what"), study_rows(found), "")
     if {"density", "landscape"} & {*(found or ())}:  # what is drawn; matplotlib takes its time
         from sambench.report.curvature_plots import write_figures
@@ -84,12 +84,12 @@ def curvature_rows(found: Section) -> list[Row]:
 
 def curvature_method(found: Section) -> str:
     """Return one line: what the batches' numbers are, of how many images, at what cost."""
-    available = found.get("available_samples")
-    share = "" if available in (None, found["samples"]) else f" of {available}"
+    available = found["available_samples"]
+    share = "" if available == found["samples"] else f" of {available}"
     how = [f"batch norm {found['batch_norm']}"] if found["batch_norm"] != "eval" else []
-    if found.get("hvp", "reverse") != "reverse":
+    if found["hvp"] != "reverse":
         how.append("products by finite differences: approximate")
-    if found.get("l2"):
+    if found["l2"]:
         how.append(f"with L2 penalty {found['l2']:g}")
     if found.get("perturbations"):
         how.append(f"{found['perturbations']} perturbations of {found['sigma']:g} a batch")
@@ -112,20 +112,16 @@ def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]
     error = f"none above {top['upper_bound']:.4g} ({chance}), residual {top['residual']:.2g}"
     yield "top eigenvalue", _number(top["value"]), error, _top(top)
     bounds, certified = top.get("upper_bounds", ()), top.get("certified", ())
-    pairs = zip(top.get("values", ()), top.get("residuals", ()), strict=True)
-    for place, (value, residual) in enumerate(pairs):
-        if place:
-            bound = f"at most {bounds[place]:.4g}, " if bounds else ""
-            verdict = _yes(bool(certified and certified[place]))
-            name = f"eigenvalue {place + 1}"
-            yield name, _number(value), f"{bound}residual {residual:.2g}", verdict
+    for place in range(1, len(top["values"])):
+        bound = f"at most {bounds[place]:.4g}, " if bounds else ""
+        error = f"{bound}residual {top['residuals'][place]:.2g}"
+        verdict = _yes(bool(certified and certified[place]))
+        yield f"eigenvalue {place + 1}", _number(top["values"][place]), error, verdict
     if lowest:
-        residual = top.get("lowest_residual")
-        parts = [] if residual is None else [f"residual {residual:.2g}"]
-        if "lower_bound" in top:
-            parts.insert(0, f"none below {top['lower_bound']:.4g} ({chance})")
-        verdict = _yes(_within(top, top["lowest"], top.get("lower_bound")))
-        yield "lowest eigenvalue", _number(top["lowest"]), ", ".join(parts), verdict
+        bound = f"none below {top['lower_bound']:.4g} ({chance})"
+        error = f"{bound}, residual {top['lowest_residual']:.2g}"
+        verdict = _yes(_within(top, top["lowest"], top["lower_bound"]))
+        yield "lowest eigenvalue", _number(top["lowest"]), error, verdict
     yield "trace", _number(trace["value"]), _interval(trace["interval"]), _yes(trace["converged"])
 
 
@@ -167,16 +163,16 @@ def _top(top: Mapping[str, Any]) -> str:
     return _yes(certified and _within(top, top["value"], top["upper_bound"]))
 
 
-def _within(top: Mapping[str, Any], value: float, bound: float | None) -> bool:
+def _within(top: Mapping[str, Any], value: float, bound: float) -> bool:
     """Whether a value and its bound are within the tolerance; older records allowed more near 0."""
-    return bound is not None and abs(bound - value) <= top.get("tol", 1e-2) * abs(value)
+    return bool(abs(bound - value) <= top["tol"] * abs(value))
 
 
 def _batches(spectrum: Mapping[str, Any]) -> str:
     """Return whether each batch's value is certified; in older records a residual was enough."""
     if spectrum["converged"] and "certified" in spectrum:
         return "yes"
-    known = "certified" in spectrum and "measured_batches" in spectrum
+    known = "certified" in spectrum
     count = f": {spectrum['certified']} of {spectrum['measured_batches']} are" if known else ""
     return _yes(False) + count
 
