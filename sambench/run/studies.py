@@ -86,6 +86,7 @@ class Minimum:
                 self.check_time()
             start = awake_time()
             found = studies[name]() if name in studies else self._picture(name)
+            found |= {"samples": self.samples, **named(self.settings, "batch_norm", "seed")}
             found["seconds"] = found.get("seconds", 0.0) + awake_time() - start
             yield {name: found} if name in studies else {LANDSCAPE: {name: found}}
 
@@ -104,10 +105,7 @@ class Minimum:
         write_arrays(self.folder / "density.npz", "spectral density", arrays)
         return {
             "file": "density.npz",
-            "samples": self.samples,
-            "batch_norm": settings.batch_norm,
             "probes": len(found.nodes),
-            "seed": settings.seed,
             **named(found, "steps", "start", "reorthogonalised", "matvecs"),
             "parameters": found.size,
             "trace": {"value": found.trace, "stderr": found.trace_stderr},
@@ -138,9 +136,6 @@ class Minimum:
         write_arrays(self.folder / "sharpness.npz", "sharpness", samples)
         return {
             "file": "sharpness.npz",
-            "samples": self.samples,
-            "batch_norm": settings.batch_norm,
-            "seed": seed,
             "m": max(measures[1].batch_sizes),
             "measures": {
                 measure.definition: {
@@ -173,9 +168,7 @@ class Minimum:
             write_arrays(self.folder / file, found.kind, arrays)
         return {
             "file": file,
-            **named(found, "kind", "batch_norm"),
-            "samples": self.samples,
-            "seed": settings.seed,
+            "kind": found.kind,
             "points": len(found.coordinates[0]),
             "extent": float(found.coordinates[0][-1]),
             "loss": _finite(found.center_loss),
