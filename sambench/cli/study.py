@@ -26,7 +26,7 @@ from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
 from sambench.launch.manifest import Manifest
-from sambench.report.consequences import settling
+from sambench.report.answer import settling
 from sambench.report.contrasts import search_table
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
-from sambench.analysis.decision import Decision, Scope, decide, find_scope
-from sambench.analysis.inference import FOLDS, SEEDS
+from sambench.analysis.decision import (
+    Decision,
+    Scope,
+    coarse,
+    decide,
+    find_scope,
+    flat_and_accurate,
+    settle,
+)
+from sambench.analysis.grouping import ambiguous_baseline
+from sambench.analysis.groups import by_key
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
-from sambench.analysis.study import PRIMARY, Study
-from sambench.analysis.units import summarize
-from sambench.report import consequences
-from sambench.report.consequences import said
+from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.time_estimates import duration
+from sambench.analysis.troubles import doubts
+from sambench.analysis.units import device_of, summarize
+from sambench.report.differences import unlike
 from sambench.report.notes import on_few_images
-from sambench.report.table import mean_and_spread, short
+from sambench.report.table import factor, mean_and_spread, short
+from sambench.report.wording import worded
+from sambench.store.search_record import TUNED
+
+said = partial(worded, "answer.md")
+"""Returns a sentence of the answer, or several, of some facts."""
+
+MOST_SEEDS = 500
+"""Of more no number is given."""
 
 
 def answer_text(study: Study) -> tuple[str, ...]:
@@ -24,16 +45,19 @@ def answer_text(study: Study) -> tuple[str, ...]:
     if nothing := _nothing_to_say(study):
         return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
-    decision = decide(study, scope)
-    chosen = [said("no_choice", study=study, scope=scope, where=_over(study, scope))]
+    decision, where = decide(study, scope), _over(study, scope)
     if decision:
-        chosen = [_choice(study, decision), consequences.cost(study, decision)]
+        design = FOLDS if decision.scope.groups[0].folds else SEEDS
+        facts = {"decision": decision, "how": partial(_how, study), "design": design}
+        chosen = [said("choice", study=study, where=where, **facts), _cost(study, decision)]
+    else:
+        chosen = [said("no_choice", study=study, where=where, scope=scope)]
     few_images = on_few_images(study.groups, study.primary_metric)
     parts = [
         " ".join(filter(None, (part, _which(study), *few_images))),
         *chosen,
-        consequences.flatness(study),
-        consequences.cautions(study),
+        _flatness(study),
+        _cautions(study),
         *_by_setting(study),
     ]
     return tuple(filter(None, parts))
@@ -90,15 +114,9 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    facts: dict[str, Any] = {
-        "where": consequences.where(study, found),
-        "found": found,
-        "baseline": consequences.baseline_of(study, found),
-        "names": partial(consequences.named, study, among=found),
-        "numbers": partial(_numbers, study),
-    }
+    facts = {**_spoken_of(study, found), "numbers": partial(_numbers, study)}
     if not any(one.enough or one.verdict == BETTER for one in found):
-        return said("too_few", **facts, remedy=consequences.remedy(study))
+        return said("too_few", **facts, remedy=_remedy(study))
     most = found[0].estimate or 0.0
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
     return said("which", **facts, tied=tied, zero=abs(most) < EQUAL, how=partial(_how, study))
@@ -118,18 +136,6 @@ def _numbers(study: Study, one: Comparison) -> str:
         return short(one)
     unit = "run" if group.folds else "seed"
     return said("numbers", one=one, after=after, before=before, unit=unit)
-
-
-def _choice(study: Study, decision: Decision) -> str:
-    """Say which may be the best, which of these is cheapest, and what the choice may lose."""
-    return said(
-        "choice",
-        study=study,
-        decision=decision,
-        where=_over(study, decision.scope),
-        how=partial(_how, study),
-        design=FOLDS if decision.scope.groups[0].folds else SEEDS,
-    )
 
 
 def _over(study: Study, scope: Scope | None) -> str:
@@ -157,3 +163,138 @@ def _by_setting(study: Study) -> Iterable[str]:
         unit = few[0][0].design.unit if few else ""
         facts = {"few": len(few), "unit": unit, "name": study.primary_metric.in_text}
         yield said("silent", settings=len(silent), **facts)
+
+
+def _remedy(study: Study) -> str:
+    """Return how many seeds would settle what is open and what they cost; nothing if unknown.
+
+    Nor of a part of the runs, of which more may be there.
+    """
+    found = None if study.part else settle(study)
+    if found is None:
+        return ""
+    seeds, seconds = found
+    return said(
+        "remedy",
+        seeds=seeds,
+        most=MOST_SEEDS,
+        time=duration(seconds) if seconds else "",
+        margin=study.margin,
+        coarse=coarse(study.groups, study.primary_metric) is not None,
+    )
+
+
+def _cost(study: Study, decision: Decision) -> str:
+    """Say what the others cost beside the baseline, as the tables of differences have it."""
+    (baseline, *others), groups = decision.scope.labels, decision.scope.groups
+    devices = {
+        label: {device_of(run) for group in groups for run in group.line(label).completed}
+        for label in decision.scope.labels
+    }
+    told = [
+        (factor(evaluations), bool(devices[baseline] & devices[label]), label)
+        for label in others
+        if (evaluations := decision.cost[label][0]) is not None
+    ]
+    alike = []
+    for (evaluations, comparable), found in by_key(told, itemgetter(0, 1)).items():
+        labels = [label for *_, label in found]
+        times = [time for label in labels if (time := decision.cost[label][1]) is not None]
+        ends = [factor(end(times)) for end in (min, max)] if times else []
+        alike.append((evaluations, comparable, labels, ends))
+    alike.sort(key=lambda one: float(one[0]))
+    return said("cost", study=study, baseline=baseline, alike=alike) if alike else ""
+
+
+def _spoken_of(study: Study, found: Sequence[Comparison]) -> dict[str, Any]:
+    """Return what sentences about some statements have in common: settings, baseline, names.
+
+    The baseline's name is plain where it differs between settings. A candidate is named once, with
+    its settings unless all statements are of one.
+    """
+    settings = list(dict.fromkeys(one.setting for one in found))
+    most = max(found, key=lambda one: one.settings)
+    where = f"Over {most.setting}" if most.settings > 1 else f"In {len(settings)} settings"
+    baseline, *others = dict.fromkeys(study.title_of(one.baseline) for one in found)
+
+    def names(some: Sequence[Comparison]) -> list[str]:
+        told = []
+        for label, own in by_key(some, lambda one: one.candidate).items():
+            over = "over " * (own[0].settings > 1) + own[0].setting
+            place = over if len(own) == 1 else f"in {len(own)} settings"
+            told.append(study.title_of(label) + f" ({place})" * (len(settings) > 1))
+        return told
+
+    return {
+        "found": found,
+        "where": f"For {settings[0]}" if most.settings == len(settings) == 1 else where,
+        "baseline": baseline.partition(" (")[0] if others else baseline,
+        "names": names,
+    }
+
+
+def _flatness(study: Study) -> str:
+    """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
+    by_measure = ([one for one in study.main(name) if one.n] for name in FLATNESS)
+    found = next(filter(None, by_measure), None)
+    if not found:
+        measured = any(record.hessian for group in study.groups for record in group.completed)
+        return said("no_flatness", measured=measured)
+    of_each = [one for group in study.groups for one in group.by(found[0].metric.name)]
+    told = {(one.candidate, one.verdict) for one in found}
+    spoiled = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
+    better_sides = (one.candidate if one.gains else one.baseline for one in spoiled)
+    flatter = [one for one in found if one.verdict == BETTER]
+    facts = _spoken_of(study, found)
+    if len({one.setting for one in of_each if one.n}) == 1:
+        facts["where"] = ""
+    text = said(
+        "flatness",
+        **facts,
+        study=study,
+        flatter=sorted(flatter, key=lambda one: one.estimate or 0.0),
+        sharper=[one for one in found if one.verdict == WORSE],
+        held_back=list(dict.fromkeys(better_sides)),
+        alone=[o for o in of_each if o.shown and (o.candidate, o.verdict) not in told],
+    )
+    every, within = flat_and_accurate(study) or (None, None)
+    if every is None or every.interval is None:
+        return text
+    return f"{text} {said('link', every=every, within=within)}"
+
+
+def _cautions(study: Study) -> str:
+    """Say what limits the answer: lost runs, choices made silently, too few units."""
+    lines = [(group, line) for group in study.groups for line in group.lines]
+    text = said(
+        "cautions",
+        study=study,
+        lost=[(group, line, ends.items()) for group, line in lines if (ends := line.lost())],
+        in_doubt=doubts(record for group in study.groups for record in group.completed),
+        at_none=[
+            (metric, line, number)
+            for metric in map(find_metric, FLATNESS)
+            for _, line in lines
+            if (number := sum(run.value <= 0 and not run.collapsed for run in line.read(metric)))
+        ],
+        several=ambiguous_baseline(study.groups, study.baseline),
+        differing=unlike(study, itertools.chain(*study.pooled.values())),
+        many=_several_settings(study),
+        tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
+    )
+    return " ".join(filter(None, (text, settling(study))))
+
+
+def settling(study: Study) -> str:
+    """Say what would settle what is undecided; nothing where runs are too few to tell."""
+    enough = any(one.enough for one in study.main(study.primary))
+    return said("settling", remedy=seeds) if enough and (seeds := _remedy(study)) else ""
+
+
+def _several_settings(study: Study) -> list[str]:
+    """Return the names of optimizers with several lines under one setting, but not by a search."""
+    given = ((line for line in group.lines if line.role != TUNED) for group in study.groups)
+    by_name = (by_key(lines, lambda line: line.optimizer["name"]) for lines in given)
+    several = (lines for found in by_name for lines in found.values() if len(lines) > 1)
+    titles = (line.title.partition(" (")[0] for lines in several for line in lines)
+    return list(dict.fromkeys(titles))

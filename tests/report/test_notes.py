@@ -7,7 +7,7 @@ import pytest
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.troubles import Trouble, troubles
-from sambench.report.consequences import said as of_answer
+from sambench.report.answer import said as of_answer
 from sambench.report.notes import few_batches, problems, said, too_few
 from tests.conftest import RecordMaker
 
