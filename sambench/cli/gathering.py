@@ -19,8 +19,7 @@ from sambench.config.settings import where_pattern
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError, some
-from sambench.report.document import Section
-from sambench.report.table import counted
+from sambench.report.table import Section, counted
 from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
 from sambench.store.search_record import (

@@ -27,13 +27,12 @@ from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table, searches_left
-from sambench.report.document import Document, Section
 from sambench.report.explain import Source, sources_of
 from sambench.report.methods import methods
 from sambench.report.notes import how_to_read, planned_groups, problems, too_few
 from sambench.report.page import MOST_DRAWN, write_report
 from sambench.report.papers import claims_table, paper_tables, unknown_tables
-from sambench.report.table import counted
+from sambench.report.table import Document, Section, counted
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import is_trial, search_path

@@ -18,8 +18,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
-from sambench.report.document import Document, Section
-from sambench.report.table import Cell, Table, slug
+from sambench.report.table import Cell, Document, Section, Table, slug
 from sambench.report.wording import environment
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from sambench.analysis.study import Study
 from sambench.analysis.troubles import doubts
 from sambench.analysis.units import device_of
 from sambench.report.contrasts import rule_of
-from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
-from sambench.report.table import counted, isolated, listed
+from sambench.report.table import Section, counted, isolated, listed
 from sambench.report.wording import paragraphs
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord

@@ -18,8 +18,7 @@ from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
-from sambench.report.document import Section
-from sambench.report.table import Row, counted, points
+from sambench.report.table import Row, Section, counted, points
 from sambench.report.wording import paragraphs, worded
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 from sambench.store.search_record import Roles

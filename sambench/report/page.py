@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report import forms
-from sambench.report.document import Document
+from sambench.report.table import Document
 
 if TYPE_CHECKING:
     from sambench.analysis.predictions import Predictions

@@ -1,4 +1,4 @@
-"""One table object, whatever it is printed as, and how numbers are written."""
+"""What a report is before it is written: tables, sections, the whole; how numbers are written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sambench.analysis.comparison import Comparison
+
+if TYPE_CHECKING:
+    from sambench.analysis.study import Study
+    from sambench.report.style import Picture
 
 MISSING = "–"
 
@@ -64,6 +69,42 @@ class Table:
         """The number of units where all cells have one and the same."""
         found = {c.numbers["n"] for _, cells in self.rows for c in cells if "n" in c.numbers}
         return int(found.pop() or 0) if len(found) == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a report under a heading: paragraphs, a list, tables."""
+
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    shown: bool = False  # whether the terminal shows its tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A whole report, in the order of reading."""
+
+    title: str
+    study: Study  # every statement that it is made of
+    answer: tuple[str, ...] = ()  # paragraphs, the first to be quoted
+    results: tuple[Section, ...] = ()  # tables, before the figures
+    pictures: Sequence[Picture] = ()
+    rest: tuple[Section, ...] = ()  # after the figures: how to read, methods, what went wrong
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By the cells that are asked for, what explains them."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table, in order."""
+        return tuple(t for section in (*self.results, *self.rest) for t in section.tables)
+
+    @functools.cached_property
+    def stems(self) -> dict[int, str]:
+        """What each table's files, label and anchor are named, by its id; no two share a name."""
+        names = told_apart(table.stem or slug(table.title) for table in self.tables)
+        return dict(zip(map(id, self.tables), names, strict=True))
 
 
 def significant(value: float) -> str:

@@ -16,7 +16,6 @@ from sambench.analysis.units import Summary, device_of, summarize
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
-from sambench.report.document import Section
 from sambench.report.notes import (
     few_batches,
     legend,
@@ -25,7 +24,7 @@ from sambench.report.notes import (
     other_rates,
     protocol,
 )
-from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
+from sambench.report.table import MISSING, Cell, Mark, Row, Section, Table, mean_and_spread
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Roles
 

@@ -23,7 +23,6 @@ from sambench.analysis.grouping import build_groups
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
-from sambench.report.document import Document, Section
 from sambench.report.forms import (
     document_markdown,
     escape,
@@ -37,7 +36,7 @@ from sambench.report.forms import (
 )
 from sambench.report.page import to_html, write_report
 from sambench.report.style import Picture, sheet
-from sambench.report.table import Cell, Table
+from sambench.report.table import Cell, Document, Section, Table
 from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
