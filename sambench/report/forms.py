@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
@@ -23,7 +23,6 @@ from sambench.report.wording import environment
 
 if TYPE_CHECKING:
     import jinja2
-    from openpyxl import Workbook
 
     from sambench.analysis.predictions import Predictions
 
@@ -106,19 +105,21 @@ def _markdown(text: str) -> str:
 
 @cache
 def pages() -> jinja2.Environment:
-    """Return what fills the templates of pages and tables."""
+    """Return what fills the templates of pages and tables too."""
     from markupsafe import Markup
 
-    return environment(
-        anchor=slug,
-        latex=to_latex,
-        tex=escape,
-        heading=_latex_heading,
-        number=_latex_cell,
-        markdown=_markdown,
-        bar=lambda text: _markdown(text).replace("|", r"\|"),
-        code=lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
-    )
+    found = environment()
+    found.filters |= {
+        "anchor": slug,
+        "latex": to_latex,
+        "tex": escape,
+        "heading": _latex_heading,
+        "number": _latex_cell,
+        "markdown": _markdown,
+        "bar": lambda text: _markdown(text).replace("|", r"\|"),
+        "code": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))),
+    }
+    return found
 
 
 @cache
@@ -219,6 +220,7 @@ def to_xlsx(tables: Sequence[Table]) -> bytes:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
+    from openpyxl.writer.excel import ExcelWriter
 
     book = Workbook(write_only=True)
     bold = Font(bold=True)
@@ -238,25 +240,21 @@ def to_xlsx(tables: Sequence[Table]) -> bytes:
         sheet.append([cell(value, True) for value in head])
         for row in (*rows, *([note] for note in table.notes)):
             sheet.append([cell(value) for value in row])
-    return _without_the_time(book)
+    written = io.BytesIO()
+    book.properties.created = book.properties.modified = datetime(*_Undated.DATE)
+    ExcelWriter(book, _Undated(written, "w", ZIP_DEFLATED)).save()
+    return written.getvalue()
 
 
-def _without_the_time(book: Workbook) -> bytes:
-    """Return a workbook's file with one date for all, so that equal tables are equal files."""
-    from openpyxl.writer.excel import ExcelWriter
+class _Undated(ZipFile):
+    """A zip file with one date for all, so that equal tables are equal files."""
 
-    written, dated = io.BytesIO(), io.BytesIO()
-    book.properties.created = book.properties.modified = datetime(*_DATE)
-    with ZipFile(written, "w") as archive:
-        ExcelWriter(book, archive).save()
-    with ZipFile(written) as archive, ZipFile(dated, "w") as copy:
-        for name in archive.namelist():
-            copy.writestr(ZipInfo(name, _DATE), archive.read(name), ZIP_DEFLATED)
-    return dated.getvalue()
+    DATE = (1980, 1, 1, 0, 0, 0)  # the first that there can be
 
-
-_DATE = (1980, 1, 1, 0, 0, 0)
-"""The first that a zip file, which a workbook is, can have."""
+    def open(self, name: Any, *how: Any, **options: Any) -> Any:
+        """Begin to write what is to be of a name."""
+        name.date_time = self.DATE
+        return super().open(name, *how, **options)
 
 
 def plain_comparison(one: Comparison) -> dict[str, Any]:

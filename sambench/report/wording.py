@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ WRITTEN = ("amount", "counted", "factor", "interval", "listed", "p_value", "poin
 """How templates write numbers and names, as `table` does."""
 
 
-def environment(**filters: Callable[..., object]) -> jinja2.Environment:
+@cache
+def environment() -> jinja2.Environment:
     """Return what finds and fills templates; only pages have their text escaped."""
     import jinja2
 
@@ -38,14 +39,9 @@ def environment(**filters: Callable[..., object]) -> jinja2.Environment:
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.globals |= {"MISSING": table.MISSING, "Mark": table.Mark}
-    found.filters |= filters
+    found.filters |= {name: getattr(table, name) for name in WRITTEN}
+    found.filters |= {"precise": "{:.6g}".format, "terms": _terms, "titles": _titles}
     return found
-
-
-@cache
-def _sentences() -> jinja2.Environment:
-    written = {name: getattr(table, name) for name in WRITTEN}
-    return environment(**written, precise="{:.6g}".format, terms=_terms, titles=_titles)
 
 
 def _titles(labels: Iterable[str], study: Study) -> list[str]:
@@ -63,7 +59,7 @@ def _terms(values: Sequence[float]) -> str:
 
 def lines_of(template: str, macro: str, /, **facts: Any) -> list[str]:
     """Return what a macro of a template says of some facts, line by line."""
-    macros: Any = _sentences().get_template(template).module
+    macros: Any = environment().get_template(template).module
     said: str = getattr(macros, macro)(**facts)
     return said.splitlines()
 
