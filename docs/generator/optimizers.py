@@ -8,7 +8,7 @@ from typing import Any
 from docs.generator.docstrings import docstring
 from docs.generator.identities import OF_ALL, OF_THE_ENGINE, Identity, identities, sentences
 from docs.generator.markdown import Page, code, linked, written
-from sambench.analysis.names import Names
+from sambench.analysis.grouping import Names
 from sambench.optim.base import BASES
 from sambench.optim.contract import RULES
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared

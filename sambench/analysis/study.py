@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.grouping import build_groups
+from sambench.analysis.grouping import Names, build_groups
 from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
-from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-from sambench.analysis.grouping import build_groups
+from sambench.analysis.grouping import Names, build_groups
 from sambench.analysis.groups import by_key, repeat
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions
 from sambench.analysis.published import replications
 from sambench.analysis.study import Study

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sambench.analysis.claims import Finding, examine
-from sambench.analysis.grouping import build_groups
-from sambench.analysis.names import Names, read_names
+from sambench.analysis.grouping import Names, build_groups, read_names
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import MOST_RUNS_DRAWN, Gathered, by_centre, gather, over_images

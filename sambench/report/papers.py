@@ -9,9 +9,9 @@ from itertools import zip_longest
 
 from sambench.analysis import published
 from sambench.analysis.claims import NOT_TESTED, STANDINGS, Finding
+from sambench.analysis.grouping import Names
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import Metric
-from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference

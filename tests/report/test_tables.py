@@ -12,10 +12,9 @@ from scipy import stats
 from sambench.analysis.claims import examine
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import contrast_optimizers
-from sambench.analysis.grouping import build_groups
+from sambench.analysis.grouping import Names, build_groups, read_names
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
