@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from sambench.report.figures.accuracy import accuracy, paired
+from sambench.report.figures.accuracy import accuracy, paired, ranks
 from sambench.report.figures.curvature import batches, densities, flatness, lines, planes
 from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.figures.predicted import confusion, reliability_curves, roc
-from sambench.report.figures.ranks import ranks
 from sambench.report.figures.spent import cost, learning, targets
 from sambench.report.style import Picture
 from sambench.report.table import counted, slug, told_apart
