@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.analysis.histories import (
+from sambench.analysis.curves import (
     choose_target,
     cost_to_target,
     median_cost,
