@@ -165,31 +165,22 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
         there = _code(record).items()
         return tuple(sorted(item for item in there if (times[item[0]] == len(known)) is of_all))
 
-    kinds: tuple[tuple[Callable[[RunRecord], object], Callable[[RunRecord], object]], ...] = (
-        (lambda r: None, lambda r: (_images(r)[0], code(r, of_all=True))),
-        (lambda r: (repeat(r)[:2], _images(r)[0]), _images),
-        (lambda r: line_of[id(r)], lambda r: code(r, of_all=False)),
+    traits: tuple[Callable[[RunRecord], tuple[object, object]], ...] = (  # of what kind of runs
+        lambda r: (None, (_images(r)[0], code(r, of_all=True))),
+        lambda r: ((repeat(r)[:2], _images(r)[0]), _images(r)),
+        lambda r: (line_of[id(r)], code(r, of_all=False)),
     )
-    ranks = [_rank(known, among, trait) for among, trait in kinds]
-    part = {id(r): tuple(rank(r) for rank in ranks) for r in group.records}
+    part: dict[int, tuple[int, ...]] = {id(record): () for record in group.records}
+    for trait in traits:  # how usual a run's is among those of its kind, from 0 on
+        told = {id(record): trait(record) for record in group.records}
+        common = (found for found, _ in Counter(told[id(r)] for r in known).most_common())
+        of_kinds = by_key(common, operator.itemgetter(0)).values()
+        rank = {found: place for of_kind in of_kinds for place, found in enumerate(of_kind)}
+        part = {name: (*place, rank.get(told[name], 0)) for name, place in part.items()}
     for number, place in enumerate(sorted(set(part.values())), start=1):
         own = [tuple(r for r in line.records if part[id(r)] == place) for line in group.lines]
         lines = (replace(line, records=runs) for line, runs in zip(group.lines, own, strict=True))
         yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
-
-
-def _rank(
-    runs: Sequence[RunRecord],
-    among: Callable[[RunRecord], object],
-    trait: Callable[[RunRecord], object],
-) -> Callable[[RunRecord], int]:
-    """Return what tells how usual a run's trait is among those of its kind, from 0 for the most."""
-    rank = {
-        (kind, found): place
-        for kind, own in by_key(runs, among).items()
-        for place, (found, _) in enumerate(Counter(map(trait, own)).most_common())
-    }
-    return lambda record: rank.get((among(record), trait(record)), 0)
 
 
 def _images(record: RunRecord) -> tuple[object, object]:

@@ -40,8 +40,33 @@ def troubles(
     """
     records = [record for group in groups for record in group.records]
     there = {record.id for record in records}
-    missing = {config.name: "" for config in planned if config.id not in there}
-    found = {"missing": missing, "stale": stale, **_of_runs(records), **_unlike(groups)}
+    done = [record for record in records if record.status == COMPLETED]
+    measured = [[record for record in group.records if record.hessian] for group in groups]
+    trained = [[record for record in group.records if record.cost] for group in groups]
+    some = any(record.hessian for record in done)
+    missed = (r for r in done if (r.final or {}).get("target_met") is False)
+    found: dict[str, Runs] = {
+        "missing": {config.name: "" for config in planned if config.id not in there},
+        "stale": stale,
+        **{
+            status: _named((r for r in records if r.status == status), lambda r: r.error or "")
+            for status in (FAILED, DIVERGED, INTERRUPTED, RUNNING)
+        },
+        "collapsed": _named(filter(collapsed, done)),
+        "target not met": _named(missed),
+        "not converged": _unconverged(done),
+        "skipped": _named(filter(skipped, done), skipped),
+        "leaked": _named(
+            filter(leaked, done),
+            lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",
+        ),
+        "set apart": _named(filter(set_apart, done), lambda r: f"{set_apart(r)} images"),
+        "not measured": _named(r for r in done if not r.hessian) if some else {},
+        "resumed elsewhere": _named(filter(_begun, done), _begun),
+        "other images": _named((r for g in groups if g.part > 1 for r in g.records), _own_files),
+        "measured otherwise": _named(_odd(measured, _way), _way),
+        "trained elsewhere": _named(_odd(trained, _place), _place),
+    }
     return tuple(
         Trouble(text["kind"], found[name], text["remedy"].format(suite=suite))
         for name, text in read_own_yaml("sambench.analysis", "troubles.yaml").items()
@@ -71,41 +96,6 @@ def doubts(records: Iterable[RunRecord]) -> tuple[float, int]:
     runs = [record for record in records if record.data]
     shares = (leaked(record) / record.data["test"] for record in runs if record.data)
     return max(shares, default=0.0), max(map(set_apart, runs), default=0)
-
-
-def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
-    """Return the runs that did not end well, or whose numbers are in doubt."""
-    done = [record for record in records if record.status == COMPLETED]
-    measured = any(record.hessian for record in done)
-    missed = (r for r in done if (r.final or {}).get("target_met") is False)
-    return {
-        **{
-            status: _named((r for r in records if r.status == status), lambda r: r.error or "")
-            for status in (FAILED, DIVERGED, INTERRUPTED, RUNNING)
-        },
-        "collapsed": _named(filter(collapsed, done)),
-        "target not met": _named(missed),
-        "not converged": _unconverged(done),
-        "skipped": _named(filter(skipped, done), skipped),
-        "leaked": _named(
-            filter(leaked, done),
-            lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",
-        ),
-        "set apart": _named(filter(set_apart, done), lambda r: f"{set_apart(r)} images"),
-        "not measured": _named(r for r in done if measured and not r.hessian),
-        "resumed elsewhere": _named(filter(_begun, done), _begun),
-    }
-
-
-def _unlike(groups: Sequence[Group]) -> dict[str, Runs]:
-    """Return the runs that ask for the same as others but are not like them."""
-    measured = [[record for record in group.records if record.hessian] for group in groups]
-    trained = [[record for record in group.records if record.cost] for group in groups]
-    return {
-        "other images": _named((r for g in groups if g.part > 1 for r in g.records), _own_files),
-        "measured otherwise": _named(_odd(measured, _way), _way),
-        "trained elsewhere": _named(_odd(trained, _place), _place),
-    }
 
 
 def _named(runs: Iterable[RunRecord], detail: Detail = lambda _: "") -> Runs:
