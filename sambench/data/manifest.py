@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, UnsetType
+from numpy.typing import NDArray
 
-from sambench.errors import UnpreparedError, UserError
 from sambench.files.checksums import sha256_of
-from sambench.files.definition import Count, Definition, Name, Section, Whole, decode, unit
+from sambench.files.definition import Count, Name, Section, Whole, unit
 
 FORMAT_VERSION: Final = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
 
 class Sides(Section, frozen=True, kw_only=True):
@@ -32,6 +31,13 @@ class Native(Section, frozen=True, kw_only=True):
 
     width: Annotated[Sides, "Their widths."]
     height: Annotated[Sides, "Their heights."]
+
+    @classmethod
+    def of(cls, *sides: NDArray[np.int32]) -> Native:
+        """Return what there is to say of widths and heights, each of shape (N,)."""
+        spans = (np.quantile(one, (0, 0.5, 1), method="lower").tolist() for one in sides)
+        width, height = (Sides(min=low, median=middle, max=high) for low, middle, high in spans)
+        return cls(width=width, height=height)
 
 
 class LeftOut(Section, frozen=True, kw_only=True):
@@ -101,62 +107,9 @@ class Manifest(Section, frozen=True, kw_only=True):
     fingerprint: Annotated[str, "sha256 that stands for images, labels, columns and classes."]
 
 
-class _Head(Definition, frozen=True):
-    """What says how to read the rest of a manifest."""
-
-    format_version: int
-
-
-def read_manifest(folder: Path, remedy: str) -> Manifest:
-    """Read the manifest of a dataset; `UnpreparedError` if damaged or of another format version."""
-    path, data = folder / MANIFEST, read_file(folder / MANIFEST)
-    try:
-        version = decode(_Head, data).format_version
-        if version == FORMAT_VERSION:
-            manifest = decode(Manifest, data)
-    except (UserError, ValueError) as error:
-        raise unusable(path, f"is damaged ({error})", remedy) from error
-    if version != FORMAT_VERSION:
-        age = "a newer" if version > FORMAT_VERSION else "an older"
-        upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
-        why = f"was prepared by {age} sambench (format {version}, this one reads {FORMAT_VERSION})"
-        raise unusable(folder, why, f"{upgrade}{remedy}")
-    if folder.name != (own := f"{manifest.name}-{manifest.image_size}"):
-        why = f"holds {manifest.name} at {manifest.image_size} pixels: rename it to {own}, or"
-        raise UnpreparedError(f"{folder} {why} {remedy} again")
-    files = manifest.files
-    bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
-    if bound != manifest.fingerprint:
-        why = "is damaged: its fingerprint does not follow from its checksums"
-        raise unusable(path, why, remedy)
-    order = in_order(manifest.classes)
-    if {order, in_order(manifest.counts), manifest.changed.get("classes", order)} != {order}:
-        raise unusable(path, "is damaged: its classes are not those that were prepared", remedy)
-    return manifest
-
-
-def in_order(classes: Iterable[str]) -> str:
-    """Return class names in label order, as `changed` has them."""
-    return ",".join(classes)
-
-
-def unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
-    """Return the error for a prepared file or folder that must be prepared again."""
-    return UnpreparedError(f"{path} {why}; {remedy} again")
-
-
 def fingerprint(
     samples_sha256: str, images_sha256: str, changed: Mapping[str, str | int] | None = None
 ) -> str:
     """Return the sha256 over two checksums and the settings that a manifest keeps as `changed`."""
     settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
     return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
-
-
-def read_file(path: Path) -> bytes:
-    """Return the content of a prepared file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        why = f"cannot read {path}: {error.strerror}; check its permissions"
-        raise UnpreparedError(why) from error

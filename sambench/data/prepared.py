@@ -24,22 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.manifest import (
-    BLOCK_BYTES,
-    IMAGES,
-    MANIFEST,
-    SAMPLES,
-    Manifest,
-    read_file,
-    read_manifest,
-    unusable,
-)
+from sambench.data.manifest import FORMAT_VERSION, IMAGES, MANIFEST, SAMPLES, Manifest, fingerprint
 from sambench.data.source import Fact, source_of
-from sambench.errors import DataError, UnpreparedError, did_you_mean
+from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
 from sambench.files.checksums import sha256_of
+from sambench.files.definition import Definition, decode
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
 FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
+BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +95,7 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
             + (f" ({only_at(sizes)}); or {remedy}" if sizes else f"{close}; {remedy}")
         )
-    manifest = read_manifest(folder, remedy)
+    manifest = _read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
     places = {label: place for place, label in enumerate(manifest.classes)}
     labels = np.array([places[str(label)] for label in columns["label"]], dtype=np.int64)
@@ -110,10 +103,10 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise unusable(path, "is missing or truncated", remedy) from error
+        raise _unusable(path, "is missing or truncated", remedy) from error
     if images.shape != expected or images.dtype != np.uint8:
         held = f"holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 {expected}"
-        raise unusable(path, held, remedy)
+        raise _unusable(path, held, remedy)
     return Prepared(
         folder=folder,
         name=dataset,
@@ -127,11 +120,58 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     )
 
 
+class _Head(Definition, frozen=True):
+    """What says how to read the rest of a manifest."""
+
+    format_version: int
+
+
+def _read_manifest(folder: Path, remedy: str) -> Manifest:
+    """Read the manifest of a dataset; `UnpreparedError` if damaged or of another format version."""
+    path, data = folder / MANIFEST, _read(folder / MANIFEST)
+    try:
+        version = decode(_Head, data).format_version
+        if version == FORMAT_VERSION:
+            manifest = decode(Manifest, data)
+    except (UserError, ValueError) as error:
+        raise _unusable(path, f"is damaged ({error})", remedy) from error
+    if version != FORMAT_VERSION:
+        age = "a newer" if version > FORMAT_VERSION else "an older"
+        upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
+        why = f"was prepared by {age} sambench (format {version}, this one reads {FORMAT_VERSION})"
+        raise _unusable(folder, why, f"{upgrade}{remedy}")
+    if folder.name != (own := f"{manifest.name}-{manifest.image_size}"):
+        why = f"holds {manifest.name} at {manifest.image_size} pixels: rename it to {own}, or"
+        raise UnpreparedError(f"{folder} {why} {remedy} again")
+    files = manifest.files
+    bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
+    if bound != manifest.fingerprint:
+        why = "is damaged: its fingerprint does not follow from its checksums"
+        raise _unusable(path, why, remedy)
+    order = ",".join(manifest.classes)
+    if {order, ",".join(manifest.counts), manifest.changed.get("classes", order)} != {order}:
+        raise _unusable(path, "is damaged: its classes are not those that were prepared", remedy)
+    return manifest
+
+
+def _unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
+    """Return the error for a prepared file or folder that must be prepared again."""
+    return UnpreparedError(f"{path} {why}; {remedy} again")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        why = f"cannot read {path}: {error.strerror}; check its permissions"
+        raise UnpreparedError(why) from error
+
+
 def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:
     path = folder / SAMPLES
-    data = read_file(path)
+    data = _read(path)
     if sha256_of(data) != manifest.files.get(SAMPLES):
-        raise unusable(path, "was changed after preparation", remedy)
+        raise _unusable(path, "was changed after preparation", remedy)
     known: dict[str, str] = {}  # texts that recur are kept once
     try:
         rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
@@ -143,7 +183,7 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
         if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
             raise ValueError("a column is missing, or a label is no class")
     except (ValueError, StopIteration, csv.Error) as error:
-        raise unusable(path, f"is damaged ({error})", remedy) from error
+        raise _unusable(path, f"is damaged ({error})", remedy) from error
     return {name: tuple(values) for name, values in columns.items()}
 
 
@@ -199,7 +239,7 @@ def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | Non
     folder = prepared_folder(root, dataset, image_size)
     if not (folder / MANIFEST).is_file():
         return None
-    return read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`").fingerprint
+    return _read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`").fingerprint
 
 
 def prepare_command(dataset: str, image_size: int) -> str:

@@ -15,17 +15,7 @@ from numpy.typing import NDArray
 import sambench
 from sambench.data.audit.copies import Copies, find_copies, groups_of, join, look
 from sambench.data.folders import natural
-from sambench.data.manifest import (
-    IMAGES,
-    MANIFEST,
-    SAMPLES,
-    LeftOut,
-    Manifest,
-    Native,
-    Sides,
-    fingerprint,
-    in_order,
-)
+from sambench.data.manifest import IMAGES, MANIFEST, SAMPLES, LeftOut, Manifest, Native, fingerprint
 from sambench.data.partial import Partial
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
@@ -144,7 +134,7 @@ def write_prepared(
         images=len(samples),
         classes=list(listing.classes),
         counts={label: labels[label] for label in listing.classes},
-        native=Native(width=_span(records["width"]), height=_span(records["height"])),
+        native=Native.of(records["width"], records["height"]),
         layout=listing.layout,
         groups=["copies", "same patient"],
         reference=source.reference,
@@ -173,7 +163,7 @@ def changed_order(source: Source, classes: Sequence[str]) -> dict[str, str]:
     """
     own = [label for label in source.classes if label in classes]
     usual = own if len(own) == len(classes) else sorted(classes, key=natural)
-    return {} if list(classes) == usual else {"classes": in_order(classes)}
+    return {} if list(classes) == usual else {"classes": ",".join(classes)}
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
@@ -197,11 +187,6 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         alone = sum(sample.facts.get("patient") is None for sample in samples)
         told = f"; {alone:,} images without one, each for itself" if alone else ""
         yield f"{len(sides):,} patients or groups{told}"
-
-
-def _span(sides: NDArray[np.int32]) -> Sides:
-    low, median, high = np.quantile(sides, (0, 0.5, 1), method="lower").tolist()
-    return Sides(min=low, median=median, max=high)
 
 
 def _write_samples(
