@@ -10,9 +10,10 @@ from sambench.cli.screen import Screen
 from sambench.config.remarks import remarks
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
+from sambench.data.audit.tears import leak_warning
 from sambench.data.prepared import Prepared, check_pixels, only_at, open_prepared, prepared_datasets
 from sambench.data.source import Request, sources
-from sambench.data.splits import leak_warning, make_split
+from sambench.data.splits import make_split
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
 from sambench.launch.launcher import launchers
 from sambench.models.model import find_model

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,16 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.data.source import PARTS, source_of
-from sambench.errors import (
-    ConfigError,
-    DataError,
-    SambenchWarning,
-    StoreError,
-    did_you_mean,
-    shown,
-    some,
-)
+from sambench.data.source import PARTS
+from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import csv_text, write_bytes
 from sambench.files.checksums import sha256_of
 
@@ -93,120 +84,11 @@ def make_split(
     return Split(**parts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tear:
-    """How many images a split tests over its folds, and how many of them are `leaked`."""
-
-    split: str
-    test: int
-    leaked: int  # of their group (a copy, or their patient) others are in the training part
-
-
-def over_folds(
-    prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
-) -> list[Split]:
-    """Return the split of each fold, without validation; see `make_split`."""
-    return [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
-
-
-def find_tear(prepared: Prepared, name: str, made: Sequence[Split]) -> Tear:
-    """Count the images that are tested while others of their group train."""
-    _, group = np.unique(prepared.groups, return_inverse=True)
-    leaked = sum(one.leaked(group) for one in made)
-    return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
-
-
-def leak_warning(
-    prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
-) -> Iterator[str]:
-    """Yield a line if a split trains on images that the source sets apart, and one if it leaks.
-
-    Each names the split that does not, where there is one; see `make_split`. Another says of which
-    classes a part has no image.
-    """
-    made = over_folds(prepared, name, folds, seed=seed)
-    yield from _lacking(prepared, name, made)
-    yield from _mixed(prepared, name, made)
-    tear = find_tear(prepared, name, made)
-    if tear.leaked:
-        what = "a patient or a copy" if any(prepared.columns.get("patient", ())) else "a copy"
-        yield (
-            f"split {name}: {tear.leaked:,} of {tear.test:,} test images "
-            f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
-            f"good; {_remedy(prepared, seed)}"
-        )
-
-
-def _lacking(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
-    """Yield a line if some training, and one if some test parts lack a class."""
-    for part in ("training", "test"):
-        kept = [one.test if part == "test" else one.train for one in made]
-        there = [np.isin(np.arange(len(prepared.classes)), prepared.labels[own]) for own in kept]
-        lacking = np.flatnonzero(~np.all(there, axis=0))
-        if len(lacking):
-            number = f"{sum(not own.all() for own in there)} of the {len(made)}"
-            parts = f"{number} {part} parts" if len(made) > 1 else f"the {part} part"
-            classes = some([prepared.classes[place] for place in lacking])
-            remedy = "prepare more images of it, or choose another split"
-            yield f"split {name}: no image of {classes} is in {parts}; {remedy}"
-
-
 def trained_though_apart(prepared: Prepared, train: Indices) -> int:
     """Count the images of a training part that the source sets apart for testing."""
     parts = prepared.columns.get("part", ())
     apart = [position for position, part in enumerate(parts) if part == "test"]
     return int(np.isin(apart, train).sum())
-
-
-def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
-    """Yield a line if the source's own test images are trained on, or one's own folds are mixed."""
-    parts, folds = (prepared.columns.get(fact, ()) for fact in ("part", "fold"))
-    own = source_of(prepared.name).name == "folder"  # published folds are one choice of many
-    if mixed := trained_though_apart(prepared, np.concatenate([one.train for one in made])):
-        all_told = "" if all(parts) else "give each image a part, then "
-        apart = list(parts).count("test")
-        yield (
-            f"split {name}: {mixed:,} of the {apart:,} images that the source sets apart for "
-            f"testing are trained on; {all_told}{_asked('authors', 'keeps them apart')}"
-        )
-    elif name == "holdout" and folds and None not in folds and own:
-        yield (
-            f"split holdout mixes the {len(set(folds))} folds that the images come with; "
-            f"{_asked('folds', 'keeps to them')}"
-        )
-
-
-def _asked(split: str, does: str = "keeps them together") -> str:
-    """Say what another split does, and how a command and a suite ask for it."""
-    return f"`--split {split}` {does} (in a suite `split: {split}`)"
-
-
-def _remedy(prepared: Prepared, seed: int) -> str:
-    """Return what keeps images of a group together, where that is possible, in a clause."""
-    number, groups = len(prepared), Counter(prepared.groups)
-    told = [patient for patient in prepared.columns.get("patient", ()) if patient is not None]
-    patient, images = Counter(told).most_common(1)[0] if told else ("", 0)
-    if 2 * images > number:
-        return (
-            f"{images:,} of the {number:,} images are of one patient ({patient}), which is "
-            "probably no patient's id: prepare them by a table (`--xlsx`) that names the patients"
-        )
-    if 2 * max(groups.values()) > number:
-        return (
-            f"{max(groups.values()):,} of the {number:,} images are in one group, so no split "
-            "keeps them together: prepare them with `--drop-duplicates`"
-        )
-    kind = "patient" if len(told) == number else "grouped"
-    remedy = _asked(f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}")
-    parts = prepared.columns.get("part", ())
-    if not {"train", "test"} <= {*parts} or None in parts:
-        return remedy
-    made = over_folds(prepared, "authors", [None], seed=seed)
-    if not find_tear(prepared, "authors", made).leaked:
-        return _asked("authors")
-    if not told:
-        return f"prepare with `--drop-duplicates`, then {_asked('authors')}"
-    return f"{remedy}, but trains on images that the source sets apart for testing"
 
 
 def folds_of(name: str) -> tuple[int, ...] | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
+from sambench.data.audit.tears import leak_warning
 from sambench.data.prepared import Prepared
-from sambench.data.splits import leak_warning
 from sambench.errors import DataError, some
 from sambench.files.definition import plain
 

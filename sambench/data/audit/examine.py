@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,15 +10,14 @@ import numpy as np
 
 from sambench.data.audit.copies import Groups, Pair, Pixels, find_copies, groups_of, look
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
+from sambench.data.audit.tears import Tear, find_tears
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
-from sambench.data.splits import Tear, find_tear, over_folds
 
 VERSION = 2
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
 POSSIBLE = "possibly the same"
 BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
-GROUPED = 5
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
         bars=tuple(round(bar, 4) for bar in copies.bars),
         families=ids(groups_of(copies.family.tolist())),
         conflicts=tuple(one for one in reversed(links) if len(set(one.labels)) > 1),
-        tears=tuple(_tears(prepared)),
+        tears=tuple(find_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
         leaks=find_leaks(prepared, facts),
         burned=tuple(_burned(prepared, facts)),
@@ -128,19 +127,6 @@ def _counted(images: Pixels, what: str, progress: Progress) -> Iterator[Pixels]:
         progress(done, len(images), what)
         yield image
     progress(len(images), len(images), what)
-
-
-def _tears(prepared: Prepared) -> Iterator[Tear]:
-    """Yield how many tested images have a copy or their patient in training, for some splits."""
-    splits: list[tuple[str, Sequence[int | None]]] = [("holdout", [None])]
-    if None not in prepared.columns.get("fold", (None,)):
-        splits.append(("folds", sorted({int(fold or 0) for fold in prepared.column("fold")})))
-    if {"train", "test"} <= set(prepared.columns.get("part", ())):
-        splits.append(("authors", [None]))
-    if len(set(prepared.groups)) >= GROUPED:
-        splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
-    for name, folds in splits:
-        yield find_tear(prepared, name, over_folds(prepared, name, folds, seed=0))
 
 
 def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:
