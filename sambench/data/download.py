@@ -33,14 +33,15 @@ class Remote:
 
     def matches(self, path: Path) -> bool:
         """Whether a file on disk is the published one."""
-        return digest(path, self.checksum.partition(":")[0]) == self.checksum
+        algorithm, _, expected = self.checksum.partition(":")
+        return digest(path, algorithm) == expected
 
 
-def digest(path: Path, algorithm: str) -> str:
-    """Return "<algorithm>:<hexadecimal digest>" of a file."""
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file in hex digits."""
     try:
         with path.open("rb") as file:
-            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+            return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
 

@@ -24,7 +24,6 @@ from sambench.data.family import Family, family_of, rows
 from sambench.data.source import PARTS, Listing, Request, Sample, sources
 from sambench.data.sources.class_folders import list_classes
 from sambench.errors import DataError
-from sambench.files.checksums import sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +68,7 @@ def scan_cifar(family: Family, request: Request) -> Listing:
         layout=f"{loader.base_folder}/",
         classes=family.classes,
         samples=tuple(samples),
-        checksums={path.name: sha256_of(path.read_bytes()) for path in files},
+        checksums={path.name: digest(path) for path in files},
     )
 
 
@@ -89,7 +88,7 @@ def scan_medmnist(family: Family, request: Request) -> Listing:
         classes=family.classes,
         samples=tuple(_in_parts(path, family, _load(path))),
         notes=notes,
-        checksums={path.name: digest(path, "sha256").removeprefix("sha256:")},
+        checksums={path.name: digest(path)},
     )
 
 
