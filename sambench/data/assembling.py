@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +17,11 @@ from sambench.data.decoding import is_dicom, read_header
 from sambench.data.download import digest
 from sambench.data.family import make_listing
 from sambench.data.folders import SUFFIXES, printable, same_name
-from sambench.data.manifest import Account, LeftOut
+from sambench.data.manifest import Account
 from sambench.data.source import PARTS, Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError, did_you_mean, some
 
 PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
-MOST_GROUPS = 8
 
 
 def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
@@ -213,21 +212,3 @@ def _reason(file: Path, unlisted: str) -> str:
         return printable(file.suffix.lower()) or "without suffix"
     folder = file.parent.as_posix()
     return unlisted or ("beside the folders" if folder == "." else f"in {printable(folder)}/")
-
-
-def sentences(account: Account) -> Iterator[str]:
-    """Yield what was passed over in a line or two."""
-    groups = [f"{len(files):,} {reason}" for reason, files in account.passed.items()]
-    if groups:
-        yield f"passed over: {some(groups, limit=MOST_GROUPS)}"
-    if account.empty:
-        yield f"empty folders: {some(account.empty, limit=MOST_GROUPS)}"
-
-
-def grouped_reasons(images: Sequence[LeftOut]) -> Iterator[str]:
-    """Yield one line for each kind of reason for which images were left out."""
-    kinds: dict[str, list[str]] = {}
-    for image in images:
-        kinds.setdefault(image.reason.partition(":")[0], []).append(image.file or image.id)
-    for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"

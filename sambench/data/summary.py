@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
 from sambench.data.audit.tears import leak_warning
+from sambench.data.manifest import Account, LeftOut
 from sambench.data.prepared import Prepared
 from sambench.errors import DataError, some
 from sambench.files.definition import plain
+
+MOST_GROUPS = 8
 
 
 def summarize(prepared: Prepared) -> dict[str, Any]:
@@ -55,6 +57,24 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield f"{possible:,} {unsure}"
     with suppress(DataError):  # too few images to split
         yield from leak_warning(prepared, "holdout", [None], seed=0)
+
+
+def sentences(account: Account) -> Iterator[str]:
+    """Yield what was passed over in a line or two."""
+    groups = [f"{len(files):,} {reason}" for reason, files in account.passed.items()]
+    if groups:
+        yield f"passed over: {some(groups, limit=MOST_GROUPS)}"
+    if account.empty:
+        yield f"empty folders: {some(account.empty, limit=MOST_GROUPS)}"
+
+
+def grouped_reasons(images: Sequence[LeftOut]) -> Iterator[str]:
+    """Yield one line for each kind of reason for which images were left out."""
+    kinds: dict[str, list[str]] = {}
+    for image in images:
+        kinds.setdefault(image.reason.partition(":")[0], []).append(image.file or image.id)
+    for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"
 
 
 def _duplicates(prepared: Prepared) -> dict[str, Any]:

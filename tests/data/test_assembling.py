@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sambench.data.assembling import assemble, grouped_reasons, sentences, take_stock
+from sambench.data.assembling import assemble, take_stock
 from sambench.data.manifest import LeftOut
 from sambench.data.preparation import prepare
 from sambench.data.source import Listing, Request, Sample, Source, sources
-from sambench.data.summary import summarize
+from sambench.data.summary import grouped_reasons, sentences, summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, UserError
 
