@@ -115,7 +115,10 @@ def stored_split(
     """
     split = make_split(prepared, name, fold=fold, seed=seed, validation=validation)
     path = split_path(prepared.folder, name, fold=fold, seed=seed, validation=validation)
-    data = _as_csv(prepared, split)
+    parts = np.full(len(prepared), "", dtype=object)
+    for part in PARTS:
+        parts[getattr(split, part)] = part
+    data = csv_text([("id", "part"), *zip(prepared.ids, parts, strict=True)]).encode()
     if not path.exists():
         try:
             write_bytes(path, data)
@@ -225,10 +228,3 @@ def deal(
 def _order(keys: Sequence[str], seed: int, axis: str) -> Indices:
     digests = [hashlib.sha256(f"{axis}:{seed}:{key}".encode()).hexdigest() for key in keys]
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
-
-
-def _as_csv(prepared: Prepared, split: Split) -> bytes:
-    part_of = dict.fromkeys(range(len(prepared)), "")
-    for part in PARTS:
-        part_of.update(dict.fromkeys(getattr(split, part).tolist(), part))
-    return csv_text([("id", "part"), *zip(prepared.ids, part_of.values(), strict=True)]).encode()
