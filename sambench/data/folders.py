@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 from sambench.data.source import NO_FACTS, Fact, Sample
@@ -44,29 +45,19 @@ def same_name(name: str) -> str:
     return same_coding(name).strip().casefold()
 
 
-def name_of(file: str) -> str:
-    """Return "1" for "train/cats/1.png"."""
-    return Path(file).stem
-
-
-def without_suffix(file: str) -> str:
-    """Return "train/cats/1" for "train/cats/1.png": an id where names repeat between folders."""
-    return file.removesuffix(Path(file).suffix)
-
-
 def find_images(
     root: Path,
     folders: Mapping[Path, Meaning],
     problems: Problems,
     *,
-    id_of: Callable[[str], str] = name_of,
+    id_of: Callable[[Path], str] = attrgetter("stem"),
     masks: str = NONE,
 ) -> dict[str, Sample]:
     """Return the image files directly in the given folders, by id.
 
     Hidden files and other kinds are passed over; links that lead out of the root or in a circle
-    and ids that occur twice become problems. `id_of` gets a file relative to the root; `masks` is a
-    pattern of names, without suffix, that are no images of the set.
+    and ids that occur twice become problems. `id_of` gets a file relative to the root, whose name
+    without suffix is its id otherwise; `masks` is a pattern of such names that are no images.
     """
     images: dict[str, Sample] = {}
     inside = root.resolve()
@@ -77,7 +68,7 @@ def find_images(
             if not _may_be_image(path) or re.search(masks, path.stem):
                 continue
             file = path.relative_to(root).as_posix()
-            id, link = id_of(file), entry.is_symlink()
+            id, link = id_of(Path(file)), entry.is_symlink()
             if link and is_circle(path):
                 problems.add(f"links in {root} that lead in a circle", file, "remove them")
             elif outside or (link and not path.resolve().is_relative_to(inside)):
@@ -143,7 +134,8 @@ def is_circle(path: Path) -> bool:
 
 def image_id(name: str) -> str:
     """Return a file name without its suffix, if the suffix is that of an image."""
-    return without_suffix(name) if Path(name).suffix.lower() in SUFFIXES else name
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -160,8 +160,8 @@ def match(
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
         else:
             numbers[id] = number
-            names = row.keys() - {"id", "label"}
-            facts = {n: read_fact(n, number, table, problems) for n in row if n in names}
+            names = (name for name in row if name not in ("id", "label"))
+            facts = {name: read_fact(name, number, table, problems) for name in names}
             if id in images:
                 facts = {**images[id].facts, **facts}
                 found.append(replace(images[id], label=label, facts=facts))
@@ -197,11 +197,6 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
         return None
     grade = (text or "").upper()
     return grade if name.startswith("birads") and grade in GRADES else text
-
-
-def is_blank(cell: str | None) -> bool:
-    """Whether a cell is blank, or has what programs write into such a one."""
-    return _plain(cell) in BLANK
 
 
 def is_nobody(patient: str | None) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 
 from sambench.data.family import Family, make_listing
@@ -26,12 +27,10 @@ from sambench.data.folders import (
     Meaning,
     find_files,
     find_images,
-    name_of,
     natural,
     part_of,
     same_name,
     subfolders,
-    without_suffix,
 )
 from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
@@ -53,8 +52,8 @@ def list_classes(family: Family, request: Request) -> Listing:
     """
     root, problems = family.locate(request), Problems()
     labels = {same_name(label): label for label in family.classes} | {**family.spellings}
-    id_of = name_of if family.unique else without_suffix
     folders = dict(class_folders(root, labels or None, problems))
+    id_of = attrgetter("stem") if family.unique else lambda file: file.with_suffix("").as_posix()
     found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
     problems.check()
     samples = sorted(found.values(), key=lambda sample: natural(sample.id))

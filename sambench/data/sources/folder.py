@@ -32,11 +32,10 @@ from sambench.data.folders import (
     same_coding,
     same_name,
     subfolders,
-    without_suffix,
 )
 from sambench.data.source import Listing, Request, Sample, Setting
 from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes, refuse_misspelled
-from sambench.data.tables import BLANK, Row, Table, is_blank, match, read_table, whole_number
+from sambench.data.tables import BLANK, Row, Table, match, read_table, whole_number
 from sambench.errors import ConfigError, DataError, Problems, some
 
 OF_MASKS = (
@@ -252,7 +251,7 @@ def _with_labels(
         label = row["label"]
         shown = "nothing" if label is None else repr(label)
         thing = f"{row['id']} has {shown} (row {number})"
-        if label is None or (is_blank(label) and same_name(label) not in known):
+        if label is None or same_name(label) in BLANK - known:
             kind, remedy = f"rows of {table.path} without a label", "fill it in or delete them"
             if label is not None:
                 remedy = "fill it in, delete them, or list all classes, if it is one, with "
@@ -312,7 +311,7 @@ def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
         path = _place(root, text, number, beside, problems) if text else None
         if path is not None and path.is_file():
             file = path.relative_to(root).as_posix()
-            id = without_suffix(file) if path.suffix.lower() in known else file
+            id = file.removesuffix(path.suffix) if path.suffix.lower() in known else file
             images[text] = Sample(id=id, path=path, file=file, label="")
             if (other := written.setdefault(id, text)) != text:
                 thing = f"{id} ({images[other].file} and {file})"

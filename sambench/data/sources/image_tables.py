@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 from sambench.data.family import Family, make_listing
@@ -176,7 +177,7 @@ def scan_covidx(family: Family, request: Request) -> Listing:
     for part, table in zip(paths, tables, strict=True):
         if part not in inside:
             raise family.refuse(root, f"folder {part}/")
-        found = find_images(root, {inside[part]: UNTOLD}, problems, id_of=lambda f: Path(f).name)
+        found = find_images(root, {inside[part]: UNTOLD}, problems, id_of=attrgetter("name"))
         images = {f"{part}/{n}": replace(one, id=f"{part}/{n}") for n, one in found.items()}
         listed, absent = match(table, images, VARIANTS[variant], problems)
         samples += listed
