@@ -21,8 +21,6 @@ from sambench.data.manifest import Account
 from sambench.data.source import PARTS, Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError, did_you_mean, some
 
-PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
-
 
 def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """Return the images that there are, page by page, and what became of every file.
@@ -63,8 +61,8 @@ def _one(source: Source, request: Request) -> Listing:
         raise DataError(f"what the scan of dataset {source.name!r} returns {fault}; mend it")
     samples: list[Sample] = []
     for sample in listing.samples:
-        suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
-        if sample.pixels is None and (is_dicom(sample.path) or (every and suffix in PAGED)):
+        patient, frames = sample.facts.get("patient"), 1
+        if sample.pixels is None and (every or is_dicom(sample.path)):
             told, frames = read_header(sample.path)
             patient = patient or told
         several = every and frames > 1

@@ -67,8 +67,8 @@ def find_images(
             path = folder / entry.name
             if not _may_be_image(path) or re.search(masks, path.stem):
                 continue
-            file = path.relative_to(root).as_posix()
-            id, link = id_of(Path(file)), entry.is_symlink()
+            below, link = path.relative_to(root), entry.is_symlink()
+            id, file = id_of(below), below.as_posix()
             if link and is_circle(path):
                 problems.add(f"links in {root} that lead in a circle", file, "remove them")
             elif outside or (link and not path.resolve().is_relative_to(inside)):
