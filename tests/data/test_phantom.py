@@ -149,9 +149,8 @@ def test_malignant_are_irregular_and_spiculated() -> None:
 
 def posterior_db(lesion: Lesion, seed: int) -> float:
     """Return the change of the echo behind the lesion relative to beside it, 1 to 4 mm deep."""
-    centre = cohort.CENTRES["GDPH"]
     tissue = draw_tissue(lesion, 128, np.random.default_rng(seed))
-    gain = net_gain_db(tissue, centre.scanner)
+    gain = net_gain_db(tissue, cohort.SCANNERS["GDPH"])
     x, z = (round(value / tissue.pitch_mm) for value in lesion.centre_mm)
     below = z + round(lesion.semi_axes_mm[1] / tissue.pitch_mm)
     rows = gain[below + 3 : below + 13]
@@ -205,7 +204,7 @@ def test_shares_are_those_of_the_real_release() -> None:
 
 def test_folds_are_stratified() -> None:
     pictures = cohort.plan(images=600, seed=1, duplicates=0, label_noise=0)
-    for centre in cohort.CENTRES:
+    for centre in cohort.SCANNERS:
         for malignant in (False, True):
             sizes = Counter(
                 picture.fold
@@ -280,7 +279,7 @@ def test_label_noise_is_independent_of_duplicates() -> None:
 
 
 def test_centres_differ_in_gain_and_resolution() -> None:
-    first, second = (centre.scanner for centre in cohort.CENTRES.values())
+    first, second = cohort.SCANNERS.values()
     assert first.gain_db != second.gain_db
     assert first.axial_mm > second.axial_mm
     assert first.lateral_mm > second.lateral_mm

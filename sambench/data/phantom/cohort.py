@@ -57,36 +57,26 @@ COPY_CROP = 0.03  # at most this share is cut off each side of a near copy
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Centre:
-    """A hospital: its share of the images, of benign ones among its own, and its scanner."""
-
-    share: float
-    benign: float
-    scanner: Scanner
-
-
-_SYSUCC = Scanner(
-    frequency_mhz=7.5,
-    axial_mm=0.26,
-    lateral_mm=0.4,
-    tgc_db_per_cm=9.5,
-    gain_db=-3,
-    dynamic_range_db=54,
-)
-_GDPH = Scanner(
-    frequency_mhz=10,
-    axial_mm=0.2,
-    lateral_mm=0.3,
-    tgc_db_per_cm=12.8,
-    gain_db=-5,
-    dynamic_range_db=48,
-)
-CENTRES = {
-    "SYSUCC": Centre(share=1559 / 2405, benign=443 / 1559, scanner=_SYSUCC),
-    "GDPH": Centre(share=846 / 2405, benign=443 / 846, scanner=_GDPH),
+SCANNERS = {
+    "SYSUCC": Scanner(
+        frequency_mhz=7.5,
+        axial_mm=0.26,
+        lateral_mm=0.4,
+        tgc_db_per_cm=9.5,
+        gain_db=-3,
+        dynamic_range_db=54,
+    ),
+    "GDPH": Scanner(
+        frequency_mhz=10,
+        axial_mm=0.2,
+        lateral_mm=0.3,
+        tgc_db_per_cm=12.8,
+        gain_db=-5,
+        dynamic_range_db=48,
+    ),
 }
+RELEASED = {"SYSUCC": (443, 1116), "GDPH": (443, 403)}
+"""Benign and malignant images of each centre in the real release."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +176,7 @@ def plan(
     columns = (
         range(images),
         _number(centre, label, generator),
-        np.array([*CENTRES])[centre].tolist(),
+        np.array([*SCANNERS])[centre].tolist(),
         score.tolist(),
         malignant.tolist(),
         [_grades(value, generator) for value in score],
@@ -202,7 +192,7 @@ def render(picture: Picture, seed: int, pixels: int) -> Pixels:
     """Image the picture's lesion; a copy is its original, changed a little unless identical."""
     source = picture.index if picture.original is None else picture.original
     generator = np.random.default_rng([seed, 1 + source])
-    scanner = CENTRES[picture.centre].scanner
+    scanner = SCANNERS[picture.centre]
     scanner = replace(
         scanner,
         gain_db=scanner.gain_db + GAIN_SPREAD_DB * generator.standard_normal(),
@@ -224,9 +214,10 @@ def render(picture: Picture, seed: int, pixels: int) -> Pixels:
 
 def _strata(images: int) -> Indices:
     """Return the stratum of each image, in blocks: twice the centre, and 1 if it is malignant."""
-    first, second = CENTRES.values()
-    size = round(images * first.share)
-    benign, other = round(size * first.benign), round((images - size) * second.benign)
+    first, second = RELEASED.values()
+    size = round(images * (sum(first) / sum(first + second)))
+    benign = round(size * (first[0] / sum(first)))
+    other = round((images - size) * (second[0] / sum(second)))
     return np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
 
 
