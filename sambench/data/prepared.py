@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,12 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of each image."""
         return tuple(map(str, self.columns["id"]))
 
-    @property
+    @cached_property
     def groups(self) -> tuple[str, ...]:
         """The group of each image; images of one group must not be split apart."""
         return tuple(map(str, self.columns["group"]))
