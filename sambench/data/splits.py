@@ -80,7 +80,8 @@ def make_split(
     for part, indices in parts.items():
         if not len(indices) and (part != "validation" or validation):
             lack = f"leaves no image for the {part} part"
-            raise DataError(f"split {name} {lack}; prepare more images")
+            fewer = ", or choose a split of fewer folds" if part == "test" and fold else ""
+            raise DataError(f"split {name} {lack}; prepare more images{fewer}")
     return Split(**parts)
 
 
@@ -159,7 +160,7 @@ def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Ma
         said = "none was given" if fold is None else f"{fold} does not exist"
         example = f", as `--set fold={known[0]}`" if fold is None else ""
         raise ConfigError(
-            f"split {name} needs a fold and {said}; folds: {', '.join(map(str, known))}{example}"
+            f"split {name} needs a fold and {said}; folds: {some([*map(str, known)])}{example}"
         )
     if not known and fold is not None:
         raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")

@@ -172,8 +172,8 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
     if parts.keys() & set(PARTS):
         told = ", ".join(f"{part} ({parts[part]})" for part in PARTS if parts[part])
         yield f"the authors' parts (and images): {told}"
-    if known := sorted((fold for fold in folds if fold is not None), key=str):
-        told = ", ".join(f"{fold} ({folds[fold]})" for fold in known)
+    if known := sorted((f for f in folds if f is not None), key=lambda fold: natural(str(fold))):
+        told = some([f"{fold} ({folds[fold]})" for fold in known])
         yield f"{len(known)} folds with these numbers (and images): {told}"
     for fact, name in FIXED.items():
         sides: dict[Fact, set[Fact]] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sambench.data.source import Listing, Request, sources
+from sambench.data.source import Listing, Request, Sample, sources
 from sambench.data.sources.image_tables import RELEASE
 from sambench.data.tables import read_table
 from sambench.data.writing import notes_on
@@ -144,6 +144,16 @@ def test_any_integer_folds_are_accepted_and_reported(bus_folder):
     assert list(notes_on(listing.samples)) == [
         "3 folds with these numbers (and images): 1 (2), 3 (1), 7 (1)"
     ]
+
+
+def test_many_folds_are_told_in_order_and_the_first_of_them_alone(tmp_path):
+    samples = [
+        Sample(id=f"{n}", path=tmp_path, file=f"{n}", label="a", facts={"fold": n})
+        for n in range(1, 101)
+    ]
+    (told,) = notes_on(samples)
+    assert told.startswith("100 folds with these numbers (and images): 1 (1), 2 (1), 3 (1), ")
+    assert told.endswith(", 20 (1) ... and 80 more")
 
 
 def test_empty_rows_hidden_files_and_other_files_do_not_matter(bus_folder):

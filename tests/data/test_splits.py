@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.image_tables import RELEASE
-from sambench.data.splits import Split, make_split
+from sambench.data.splits import Split, leak_warning, make_split
 from sambench.errors import ConfigError, DataError
 
 GOLDEN_TEST_PART = "c6414a5c5d254a9933f97ea1a1e0e560696f690def8bb358bfc6e08710c3a90a"
@@ -29,6 +29,8 @@ class Population:
     labels: NDArray[np.int64]
     groups: Sequence[str]
     columns: Mapping[str, Sequence[str]]
+    name: str = "ours"
+    classes: Sequence[str] = ("a", "b")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -376,8 +378,9 @@ def test_an_unknown_centre() -> None:
 def test_an_empty_part(
     people: Population, name: str, settings: dict[str, float], part: str
 ) -> None:
+    fewer = ", or choose a split of fewer folds" if name == "kfold-5" else ""
     assert refused(DataError, people, name, **settings) == (
-        f"split {name} leaves no image for the {part} part; prepare more images"
+        f"split {name} leaves no image for the {part} part; prepare more images{fewer}"
     )
 
 
@@ -385,6 +388,22 @@ def test_an_empty_validation_part() -> None:
     people = population([f"i{n}" for n in range(10)], [0, 1] * 5, groups=["same"] * 10)
     message = refused(DataError, people, "holdout", validation=0.1)
     assert message == "split holdout leaves no image for the validation part; prepare more images"
+
+
+def test_parts_that_lack_one_class_or_another_are_not_said_to_lack_both() -> None:
+    """Six patients, a fold each: each test part has images of one class alone."""
+    people = plain(18, fold=[str(number % 6) for number in range(18)])
+    (said,) = leak_warning(people, "folds", range(6), seed=0)  # type: ignore[arg-type]
+    assert said == (
+        "split folds: 6 of the 6 test parts have no image of some class (a, b); prepare more "
+        "images of them, or choose another split"
+    )
+
+
+def test_of_a_hundred_folds_a_message_names_the_first() -> None:
+    people = plain(200)
+    message = refused(ConfigError, people, "kfold-100")
+    assert message.endswith("19, 20 ... and 80 more, as `--set fold=1`")
 
 
 def test_the_authors_parts() -> None:

@@ -73,11 +73,13 @@ def _lacking(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[s
         there = [np.isin(np.arange(len(prepared.classes)), prepared.labels[own]) for own in kept]
         lacking = np.flatnonzero(~np.all(there, axis=0))
         if len(lacking):
-            number = f"{sum(not own.all() for own in there)} of the {len(made)}"
-            parts = f"{number} {part} parts" if len(made) > 1 else f"the {part} part"
+            number = f"{sum(not own.all() for own in there)} of the {len(made)} {part} parts"
             classes = some([prepared.classes[place] for place in lacking])
-            remedy = "prepare more images of it, or choose another split"
-            yield f"split {name}: no image of {classes} is in {parts}; {remedy}"
+            lack = f"no image of {classes} is in {number if len(made) > 1 else f'the {part} part'}"
+            if len(lacking) > 1 and len(made) > 1:
+                lack = f"{number} have no image of some class ({classes})"
+            remedy = f"prepare more images of {'it' if len(lacking) == 1 else 'them'}"
+            yield f"split {name}: {lack}; {remedy}, or choose another split"
 
 
 def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
