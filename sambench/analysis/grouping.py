@@ -30,7 +30,7 @@ def build_groups(
     beside: Sequence[str] = (),
     roles: Roles | None = None,
 ) -> tuple[Group, ...]:
-    """Sort records into groups, in order of dataset and model.
+    """Sort records into groups, in order of dataset, model and the values of their settings.
 
     Runs of other images (data prepared anew, another split, other code) are groups of their own.
 
@@ -62,12 +62,20 @@ def build_groups(
     firsts = ([parts[0][0] for parts in lines.values()] for lines in lined)
     telling = {told for roles_there in firsts for told in telling_settings(roles_there)}
     made = [_group(lines, baseline or "", order, names, beside, telling) for lines in lined]
-    made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
+    made.sort(key=_in_order)
     parts = [part for group in made for part in _on_the_same_images(group)]
     return tuple(
         replace(group, title=title, baseline=group.lines[0].is_called(baseline or ""))
         for group, title in zip(parts, _titles(parts, names), strict=True)
     )
+
+
+def _in_order(group: Group) -> tuple[object, ...]:
+    """Return what groups are sorted by: batch sizes and the like as a reader expects them."""
+    setting = group.setting
+    values = other_settings("optimizer", "seed", "fold")(setting)
+    ordered = ((v, "") if isinstance(v, int | float) else (0, setting_text(v)) for v in values)
+    return (setting.dataset, setting.model, *ordered, setting.name)
 
 
 def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...]:

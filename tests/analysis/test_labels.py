@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-from sambench.analysis.grouping import ambiguous_baseline
+from sambench.analysis.grouping import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study, build_study
 from sambench.config.suite import ReportSettings
@@ -184,3 +184,11 @@ def test_nothing_is_told_where_a_line_is_the_same_in_each_setting(of_line: Maker
     study = build_study(runs, ReportSettings(baseline="adam"))
     assert "Pooled" not in " ".join(answer_text(study))
     assert not any("; for" in item for item in methods(study).items)
+
+
+def test_settings_stand_in_the_order_of_their_values(make_record: RecordMaker) -> None:
+    """Not in that of the hashes in the runs' names, which a reader takes for disorder."""
+    sizes = (16, 2, 128, 4, 32)
+    runs = [make_record(batch_size=size, seed=seed) for size in sizes for seed in (0, 1)]
+    titles = [group.title for group in build_groups(runs, None)]
+    assert titles == [f"small-cnn on phantom (batch_size={size})" for size in sorted(sizes)]
