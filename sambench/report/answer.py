@@ -19,7 +19,7 @@ from sambench.analysis.decision import (
     settle,
 )
 from sambench.analysis.grouping import ambiguous_baseline
-from sambench.analysis.groups import by_key
+from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
@@ -269,20 +269,38 @@ def _cautions(study: Study) -> str:
     text = said(
         "cautions",
         study=study,
-        lost=[(group, line, ends.items()) for group, line in lines if (ends := line.lost())],
+        lost=_lost_alike(lines),
         in_doubt=doubts(record for group in study.groups for record in group.completed),
-        at_none=[
-            (metric, line, number)
-            for metric in map(find_metric, FLATNESS)
-            for _, line in lines
-            if (number := sum(run.value <= 0 and not run.collapsed for run in line.read(metric)))
-        ],
+        at_none=by_key(
+            (
+                (line.title, metric.in_text, number, len(line.completed))
+                for metric in map(find_metric, FLATNESS)
+                for _, line in lines
+                if (number := sum(r.value <= 0 and not r.collapsed for r in line.read(metric)))
+            ),
+            itemgetter(slice(1, None)),
+        ),
         several=ambiguous_baseline(study.groups, study.baseline),
         differing=unlike(study, itertools.chain(*study.pooled.values())),
         many=_several_settings(study),
         tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
     return " ".join(filter(None, (text, settling(study))))
+
+
+def _lost_alike(lines: Iterable[tuple[Group, Line]]) -> dict[tuple[Any, ...], list[Any]]:
+    """Return the settings of which the same is said: which lines lost runs, how, and of how many.
+
+    A sentence for each of sixty lines or settings would be read by nobody.
+    """
+    lost = (
+        (line.title, group.title, tuple(ends.items()), len(line.records), group.folds)
+        for group, line in lines
+        if (ends := line.lost())
+    )
+    by_end = by_key(lost, itemgetter(slice(1, None)))
+    told = ((tuple(line[0] for line in same), *of, at) for (at, *of), same in by_end.items())
+    return by_key(told, itemgetter(slice(None, -1)))
 
 
 def settling(study: Study) -> str:

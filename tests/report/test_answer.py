@@ -223,6 +223,42 @@ def test_collapsed_runs_count_and_are_said(make_record: RecordMaker) -> None:
     assert "SAM was shown to be more accurate" not in text
 
 
+def test_many_lines_of_one_end_are_said_in_one_sentence(make_record: RecordMaker) -> None:
+    """Of sixty values of rho, in each of ten settings, nobody reads six hundred sentences."""
+    radii = [round(0.01 * n, 2) for n in range(1, 21)]
+    runs = [
+        make_record({"name": "sam", "rho": rho}, seed=s, accuracy=0.5, collapsed=True, batch_size=b)
+        for b in range(1, 11)
+        for rho in radii
+        for s in range(6)
+    ]
+    runs += [
+        make_record("adam", seed=s, accuracy=v / 100, batch_size=b)
+        for b in range(1, 11)
+        for s, v in enumerate(EIGHT[:6])
+    ]
+    text = " ".join(answer_text(build_study(runs, ADAM)))
+    assert re.findall(
+        r"[^.]*rho=0\.06\) and 14 more each collapsed in 6 of 6 seeds \(.*?\)[^.]*\.", text
+    )
+    assert text.count(" collapsed in ") == 1
+    assert "batch_size=6) and 4 more)." in text
+
+
+def test_equal_gains_of_many_are_not_all_named(make_record: RecordMaker) -> None:
+    radii = [round(0.01 * n, 2) for n in range(1, 21)]
+    named = [({"name": "sam", "rho": rho}, 0.1 * (n == 0)) for n, rho in enumerate(radii)]
+    runs = [
+        make_record(name, seed=s, accuracy=(v + (s % 2) * (name != "adam")) / 100)
+        for name, _ in [("adam", 0), *named]
+        for s, v in enumerate(EIGHT)
+    ]
+    text = " ".join(answer_text(build_study(runs, ADAM)))
+    assert "SAM (rho=0.06) and 14 more, equal: " in text
+    assert "SAM (rho=0.06) and 14 more have exactly the same mean" in text
+    assert max(map(len, re.findall(r"SAM \(rho=[0-9.]*\)", text))) < 20
+
+
 def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMaker) -> None:
     runs = [
         make_record(name, seed=s, accuracy=(v + 4 * (name == "sam") + 0.1 * (s % 3)) / 100)
