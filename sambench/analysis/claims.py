@@ -32,6 +32,8 @@ Cell = tuple[str, str]
 class Expectation:
     """One inequality of a claim."""
 
+    paper: str
+    datasets: tuple[str, ...]  # on which the claim is made
     candidate: Cell  # what the claim is about
     baseline: Cell  # what it is compared with
     metric: Metric
@@ -42,7 +44,11 @@ class Expectation:
     @property
     def printed(self) -> float | None:
         """The papers' own difference, or ratio; None where it was not printed or has no sense."""
-        rows = {(row.model, row.optimizer): row for row in printed_rows()}
+        rows = {
+            (row.model, row.optimizer): row
+            for row in printed_rows()
+            if row.paper == self.paper and row.dataset in self.datasets
+        }
         one, other = (
             rows[cell].of(self.metric.name) if cell in rows else None
             for cell in (self.candidate, self.baseline)
@@ -111,19 +117,21 @@ def claims() -> tuple[Claim, ...]:
             sentence=given["sentence"],
             source=given["source"],
             where=paper["where"],
-            expectations=tuple(e for item in given["expect"] for e in _expectations(item)),
+            expectations=tuple(e for item in given["expect"] for e in _expectations(item, paper)),
         )
         for paper in read_own_yaml("sambench.analysis", "claims.yaml")["papers"]
         for given in paper["claims"]
     )
 
 
-def _expectations(item: Mapping[str, Any]) -> Iterable[Expectation]:
+def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable[Expectation]:
     ranked = "correlation" in item
     optimizer = item.get("optimizer", "adam")
     for model in item.get("models", FAMILIES):
         for metric in [item["correlation"]] if ranked else item["metrics"]:
             yield Expectation(
+                paper=paper["paper"],
+                datasets=tuple(paper["where"]["dataset"]),
                 candidate=(model, optimizer),
                 baseline=(item.get("against_model", model), item.get("against", optimizer)),
                 metric=find_metric(metric),

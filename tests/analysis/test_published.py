@@ -1,15 +1,19 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from scipy import stats
 
-from sambench.analysis.claims import HELD, examine
+from sambench.analysis.claims import HELD, NOT_BETTER, claims, examine
+from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
     COLUMNS,
+    DATASETS,
     FAMILIES,
     WITHIN,
     family,
@@ -17,7 +21,11 @@ from sambench.analysis.published import (
     printed_tables,
     replications,
 )
+from sambench.config.run_config import RunConfig
+from sambench.data.source import sources
+from sambench.data.splits import folds_of
 from sambench.files.yaml_text import read_own_yaml
+from sambench.optim.method import optimizers
 from sambench.report.papers import claims_table
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, PAPER, up
@@ -26,20 +34,87 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 
+BUS = "hassan2024sharpness"
+PLACE = ("dataset", "model", "optimizer")
+EXPECTED = ("optimizer", "against", "models", "against_model", "expected", "factor")
+
+
+def printed(part: str) -> list[dict[str, Any]]:
+    """Return what `published.yaml` or `claims.yaml` says of each paper."""
+    return list(read_own_yaml("sambench.analysis", part)["papers"])
+
+
 def test_every_printed_row_once() -> None:
-    assert sum(len(table.rows) for table in printed_tables()) == 28
-    assert len(printed_rows()) == 24  # the four baselines are printed twice
-    assert {row.model for row in printed_rows()} == set(FAMILIES)
-    assert {row.dataset for row in printed_rows()} == {"bus"}
+    tables = [table for table in printed_tables() if table.paper == BUS]
+    rows = [row for row in printed_rows() if row.paper == BUS]
+    assert sum(len(table.rows) for table in tables) == 28
+    assert len(rows) == 24  # the four baselines are printed twice
+    assert {row.model for row in rows} == set(FAMILIES)
+    assert {row.dataset for row in rows} == {"bus"}
+
+
+def test_what_is_printed_is_what_we_can_set_beside_it() -> None:
+    """A row with a misspelt column, name or number would stand beside no run, and be missed."""
+    for paper in printed("published.yaml"):
+        assert len({str(table["id"]) for table in paper["tables"]}) == len(paper["tables"])
+        for row in (row for table in paper["tables"] for row in table["rows"]):
+            place, numbers = {key: row[key] for key in PLACE}, {*row} - {*PLACE, "bold"}
+            assert numbers <= {*COLUMNS}, f"{place}: columns are {', '.join(COLUMNS)}"
+            assert {*row.get("bold", ())} <= numbers, place
+            assert all(isinstance(row[name], int | float | None) for name in numbers), place
+            assert row["model"] in FAMILIES, f"{place}: add it to FAMILIES of published.py"
+            assert optimizers.get(row["optimizer"]), place
+            assert sources.get(DATASETS.get(row["dataset"], row["dataset"])), place
+
+
+def test_claims_are_made_of_what_there_is() -> None:
+    """A misspelt key or name would leave a claim untested for ever, or make it another."""
+    papers = {paper["id"] for paper in printed("published.yaml")}
+    made = [claim for paper in printed("claims.yaml") for claim in paper["claims"]]
+    assert len({claim["name"] for claim in made}) == len(made)
+    for paper in printed("claims.yaml"):
+        assert set(paper) == {"paper", "where", "claims"}
+        assert paper["paper"] in papers, "published.yaml has the papers"
+        for values in itertools.product(*paper["where"].values()):
+            where = dict(zip(paper["where"], values, strict=True))
+            whole = {"optimizer": "sam", "model": "resnet50", **where}
+            config = RunConfig.from_dict(whole)
+            assert sources.get(config.dataset)
+            folds_of(config.split)  # which names the splits there are
+    for claim in made:
+        assert set(claim) == {"name", "sentence", "source", "expect"}
+        for item in claim["expect"]:
+            (of,) = {"metrics", "correlation"} & set(item)
+            assert set(item) <= {*EXPECTED, of}, f"{claim['name']}: keys are {', '.join(EXPECTED)}"
+            assert item["expected"] in (BETTER, WORSE, NOT_BETTER), claim["name"]
+            assert {*item.get("models", FAMILIES), item.get("against_model", "vit")} <= {*FAMILIES}
+            assert optimizers.get(item.get("optimizer", "adam"))
+            assert optimizers.get(item.get("against", "adam"))
+            assert of == "correlation" or {"against", "against_model"} & set(item), claim["name"]
+
+
+def test_a_claims_printed_numbers_are_those_of_its_own_paper_and_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second paper, or another data set, prints other numbers of the same cells."""
+    claim = next(claim for claim in claims() if claim.name == "sam-beats-adam")
+    before = [one.printed for one in claim.expectations]
+    rows = printed_rows()
+    other = [replace(row, paper="another", values={"test_accuracy": 1.0}) for row in rows]
+    elsewhere = [replace(row, dataset="cifar10", values={"test_accuracy": 2.0}) for row in rows]
+    monkeypatch.setattr(
+        "sambench.analysis.claims.printed_rows", lambda: (*rows, *other, *elsewhere)
+    )
+    assert [one.printed for one in claim.expectations] == before
 
 
 def test_repeated_baselines_are_the_same_numbers() -> None:
-    first: dict[tuple[str, str], dict[str, object]] = {}
-    for paper in read_own_yaml("sambench.analysis", "published.yaml")["papers"]:
-        for table in paper["tables"]:
-            for row in table["rows"]:
-                numbers = {key: row[key] for key in COLUMNS}
-                assert first.setdefault((row["model"], row["optimizer"]), numbers) == numbers
+    first: dict[tuple[str, ...], dict[str, object]] = {}
+    for paper in printed("published.yaml"):
+        for row in (row for table in paper["tables"] for row in table["rows"]):
+            cell = (paper["id"], *(row[key] for key in PLACE))
+            numbers = {key: row.get(key) for key in COLUMNS}
+            assert first.setdefault(cell, numbers) == numbers
 
 
 def test_numbers_are_as_printed_and_on_our_scale() -> None:
@@ -52,7 +127,7 @@ def test_numbers_are_as_printed_and_on_our_scale() -> None:
 
 def test_printed_accuracies_are_of_481_images() -> None:
     """The finding that the reading of the paper rests on, and a check of the transcription."""
-    for row in printed_rows():
+    for row in (row for row in printed_rows() if row.paper == BUS):
         accuracy = row.values["test_accuracy"] / 100
         assert any(abs(k / 481 - accuracy) <= 0.0005 + 1e-12 for k in range(482)), accuracy
 
