@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import pkgutil
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
+from sambench.report import figures
 from sambench.report.figures import gallery
 from sambench.report.figures.gallery import draw_gallery
 from sambench.report.style import COLUMN, DPI, Picture
@@ -58,6 +62,19 @@ def test_every_kind_that_one_setting_can_have(add: RunMaker, store: Store) -> No
     ]
     validated = study(add, ["adam", "sam"], 2, validation=True, batch_size=8)
     assert any("targets" in stem for stem in stems(draw_gallery(material_of(validated, store))))
+
+
+def test_what_draws_a_figure_is_in_the_gallery() -> None:
+    """So that a figure whose line in `gallery.py` was forgotten is not drawn by nobody."""
+    drawing = {
+        f"{module.name}.{name}"
+        for module in pkgutil.iter_modules(figures.__path__)
+        for name, of in vars(import_module(f"{figures.__name__}.{module.name}")).items()
+        if inspect.isfunction(of) and of.__module__.endswith(f".{module.name}")
+        if of.__annotations__.get("return") == "Drawn" and not name.startswith("_")
+        if getattr(gallery, name, None) is not of
+    }
+    assert drawing == set(), "name them in sambench/report/figures/gallery.py"
 
 
 def test_pictures_are_a_column_wide(add: RunMaker, store: Store) -> None:
