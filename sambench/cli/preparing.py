@@ -55,7 +55,7 @@ def show_summary(screen: Screen, summary: Mapping[str, Any]) -> None:
     """Show what a prepared dataset consists of."""
     channels = "grey" if summary["channels"] == 1 else "colour"
     screen.show(
-        f"{summary['name']}: {summary['images']} images, {summary['image_size']}x"
+        f"{summary['name']}: {summary['images']:,} images, {summary['image_size']}x"
         f"{summary['image_size']} {channels}, from {summary['layout']}"
     )
     classes = summary["classes"]

@@ -63,6 +63,15 @@ def test_a_small_share_of_leaked_images_is_not_called_none() -> None:
     assert said("doubts", leaked=1 / 2000, apart=0).startswith("Up to 0.05 % of the test images")
 
 
+def test_all_test_images_are_100_percent_of_them_and_one_is_the_one() -> None:
+    assert said("doubts", leaked=1.0, apart=0).startswith("Up to 100 % of the test images")
+    assert said("doubts", leaked=0.998, apart=0).startswith("Up to 100 % of the test images")
+    assert said("doubts", leaked=0.123, apart=0).startswith("Up to 12 % of the test images")
+    assert said("few_images", images=1, margin=1.0).startswith(
+        "The one test image is 100 points, more than the margin of 1 point:"
+    )
+
+
 def test_all_settings_with_too_few_seeds_are_said_to_be_all() -> None:
     facts = {"unit": "seed", "name": "AUROC"}
     assert "(all with too few seeds to show any)" in of_answer("silent", settings=3, few=3, **facts)

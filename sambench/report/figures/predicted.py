@@ -127,7 +127,8 @@ def confusion(material: Material, setting: Setting) -> Drawn:
         percent = np.full(matrix.shape, np.nan)
         _matrix(ax, np.divide(100.0 * matrix, sums, out=percent, where=sums > 0), short)
     shown = ", ".join(f"{place} {isolated(name)}" for place, name in enumerate(names[:MOST_NAMES]))
-    key = f"{shown}{', ...' if len(names) > MOST_NAMES else ''}"
+    more = len(names) - MOST_NAMES
+    key = f"{shown} and {more} more" if more > 0 else shown
     counts = number_of_runs(map(len, runs.values()))
     return figure, caption("confusion", runs=counts, key="" if short == names else key)
 

@@ -305,6 +305,7 @@ def test_many_classes_are_told_by_shade(add: RunMaker, store: Store) -> None:
     ax = only(made)
     assert len(ax.texts) == 0
     assert ax.get_xticks().tolist() == [0, 4, 8, 12, 16]  # as many as stand apart
+    assert caption(made).endswith(" and 10 more.")
 
 
 @pytest.mark.parametrize(
