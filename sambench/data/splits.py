@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
 from sambench.data.source import PARTS
-from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
+from sambench.errors import (
+    ConfigError,
+    DataError,
+    SambenchWarning,
+    StoreError,
+    did_you_mean,
+    shown,
+    some,
+)
 from sambench.files.atomic import csv_text, write_bytes
 from sambench.files.checksums import sha256_of
 
