@@ -75,7 +75,7 @@ def list_entries(
             having = f" has {' and '.join(where)}" if where else ""
             Screen(quiet=form.quiet).say(f"no run in {store.runs}{having}")
         if form.as_csv:
-            typer.echo(as_csv(found), nl=False)
+            options.write_for_program(as_csv(found).removesuffix("\n"))
             return
         shown = {RUNS: found}
     elif patterns or chosen.where or form.as_csv:
@@ -83,7 +83,8 @@ def list_entries(
     else:
         shown = catalogue(kind)
     if form.as_json:
-        typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
+        entries = {name: part.entries for name, part in shown.items()}
+        options.write_for_program(json.dumps(entries, indent=2))
         return
     screen = Screen()
     for name, part in shown.items():

@@ -16,6 +16,7 @@ from tests.cli.conftest import SMALL
 if TYPE_CHECKING:
     from tests.cli.conftest import Call, Outcome
     from tests.conftest import RecordMaker
+    from tests.forked_processes import Template
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
 CURVATURE = ("--samples", "16", "--set", "max_matvecs=8", "--device", "cpu")
@@ -215,3 +216,42 @@ def test_a_quiet_answer(call: Call, phantom_data: Path) -> None:
     done = call("compare", *SMALL, "--data", phantom_data, "--plan", "--json", "--quiet")
     assert json.loads(done.out)["pending"] == 3
     assert done.err == ""
+
+
+LOUD = r"""
+import os
+import subprocess
+from sambench.optim.method import Method, optimizer
+
+print("said at import")
+subprocess.run(["echo", "said by a child"])
+
+@optimizer("loud", gradient_evaluations=1, reference="none")
+class Loud(Method):
+    def direction(self, gradient):
+        print("said by Python")
+        os.write(1, b"said by the system\n")
+        return gradient()
+"""
+SAID = ("said at import", "said by a child", "said by Python", "said by the system")
+
+
+def test_what_others_print_goes_to_standard_error(
+    tmp_path: Path, phantom_data: Path, template: Template
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    run = (*SMALL, "--opt", "loud", "--data", str(phantom_data))
+    for words, code, said in (
+        (("train", *run), 0, SAID),
+        (("compare", *run, "--workers", "2", "--seeds", "2"), 0, SAID[:2]),
+        (("train", *run, "--set", "rho=1"), 2, SAID[:2]),
+        (("list", "runs"), 0, SAID[:2]),
+    ):
+        given = ("-m", "sambench", *words, "--plugin", "loud.py", "--json")
+        done = template.run(*given, folder=tmp_path)
+        assert done.returncode == code, done.stderr
+        assert isinstance(json.loads(done.stdout), dict)
+        assert all(text in done.stderr for text in said), words
+    given = ("-m", "sambench", "list", "runs", "--plugin", "loud.py", "--csv")
+    table = template.run(*given, folder=tmp_path).stdout
+    assert [line.partition("-")[0] for line in table.splitlines()[1:]] == ["phantom"] * 2
