@@ -33,6 +33,9 @@ class Content:
         "Folder of the report within results/reports.",
         show_default="the suite's, or made of the patterns",
     )
+    out: Path | None = option(
+        "DIR", "Write into another folder than results/reports, as where results are read only."
+    )
     names: Path | None = option(
         "FILE", "A YAML file with the names to show for optimizers, models and datasets."
     )
@@ -77,6 +80,6 @@ def report(
         whole = made.found.plan.suite or "-".join(patterns) or "all"
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
-        document, written = made.write(screen, name)
+        document, written = made.write(screen, content.out, name)
         if output.as_json:  # the plain form of a large report takes its time
             output.answer(to_plain(document, written))

@@ -303,6 +303,6 @@ class Store:
                     ) from error
                 raise StoreError(
                     f"results folder {self.root} cannot be written ({error.strerror}); "
-                    "choose another with --results"
+                    "choose another, or a copy of it, with --results"
                 ) from error
             yield claim

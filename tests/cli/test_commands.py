@@ -559,7 +559,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path, phantom_data: P
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines()[-1] == (
         "error: results folder results cannot be written (Not a directory); "
-        "choose another with --results"
+        "choose another, or a copy of it, with --results"
     )
     assert "Traceback" not in done.err
     assert everything(tmp_path) == {"results": b"in the way"}

@@ -380,3 +380,18 @@ def test_names_and_baseline_of_ones_own(
     assert "no run is of the baseline 'adam (lr=0.5)'" in capsys.readouterr().err
     assert report("tiny", "--baseline", "adm", monkeypatch=monkeypatch) == 2
     assert "did you mean 'adam'" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_are_reported_elsewhere(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results / "reports").write_text("in the way")
+    assert report("tiny", monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: cannot write in results/reports/tiny: Not a directory; a file is in the way of a "
+        "folder: move it or choose another folder, with `--out DIR`\n"
+    )
+    assert report("tiny", "--out", "elsewhere", monkeypatch=monkeypatch) == 0
+    assert "wrote elsewhere/tiny/report.html" in capsys.readouterr().out
+    assert (results.parent / "elsewhere" / "tiny" / "report.html").exists()

@@ -204,7 +204,7 @@ def test_a_results_folder_that_cannot_be_claimed_in(
         pytest.fail("claimed in a folder that is none")
     assert str(caught.value) == (
         f"results folder {store.root} cannot be written (Not a directory); "
-        "choose another with --results"
+        "choose another, or a copy of it, with --results"
     )
 
 
