@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, PluginError, did_you_mean, shown
 from sambench.files.description import allowed
 from sambench.launch.manifest import Manifest
 from sambench.registry import Registry
@@ -83,9 +83,13 @@ class Launcher:
     reference: str = ""  # what it needs
 
     def start(self, manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
-        """Do the runs; a UserError if it has no such option, or what it needs is not there."""
+        """Do the runs; a UserError if it has no such option, or lacks what it needs."""
         self.refuse_unknown(options)
-        return self.launch(manifest, options, watcher)
+        tally = self.launch(manifest, options, watcher)
+        if not isinstance(tally, Tally):
+            said = f"`launch` of launcher {self.name!r} returns {shown(tally)}"
+            raise PluginError(f"{said}; have it return a Tally of sambench.launch.launcher")
+        return tally
 
     def refuse_unknown(self, options: Mapping[str, str]) -> None:
         """Refuse options that it does not have, by a ConfigError that names the first."""

@@ -93,7 +93,7 @@ class SharpnessAware(AroundBase):
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
-        self.method = self.info.method(self)
+        self.method = self.info.made(self)
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
         self._begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -34,6 +35,21 @@ def test_a_run_that_failed_in_another_process_is_exit_code_1(
         monkeypatch.setattr(launchers, "get", lambda name, failing=failing: failing)
         done = call(tmp_path, *ONE, "--data", str(phantom_data))
         assert (done.code, done.err) == (code, said)
+
+
+def test_a_launcher_that_returns_no_tally_is_named(
+    tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for returned in (None, 3, {}):
+        launch: Any = lambda *told, returned=returned: returned  # noqa: E731
+        double = Launcher(name="mine", summary="", launch=launch)
+        monkeypatch.setattr(launchers, "get", lambda name, double=double: double)
+        done = call(tmp_path, *ONE, "--data", str(phantom_data))
+        assert (done.code, done.err) == (
+            2,
+            f"error: `launch` of launcher 'mine' returns {returned!r}; have it return a Tally of "
+            "sambench.launch.launcher\n",
+        )
 
 
 THREE = (*ONE, "--seeds", "3")

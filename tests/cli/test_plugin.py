@@ -213,6 +213,11 @@ class Mine{}:
             "direction, share = print, Hyperparameter(5.0, help='', maximum=1.0)",
             "mine share=5.0 is not allowed; allowed: [0, 1]",
         ),
+        (
+            "(Method)",
+            "direction, __init__ = print, lambda self: None",
+            "`__init__` of its class must take `self` and `optimizer`, and need nothing else",
+        ),
     ],
 )
 def test_a_class_that_cannot_be_meant_so_is_refused(
@@ -258,6 +263,17 @@ class NoVector(Method):
     def direction(self, gradient):
         gradient()
 """,
+    "bare.py": """
+from sambench.optim.method import Method, optimizer
+
+@optimizer("bare", reference="none")
+class Bare(Method):
+    def __init__(self, optimizer):
+        self.steps = 0
+
+    def direction(self, gradient):
+        return gradient()
+""",
 }
 
 
@@ -267,6 +283,12 @@ class NoVector(Method):
         ("mine.py", "mine", "adam", "plugin mine.py failed: KeyError in line 5: 'width'"),
         ("bad.py", "small-cnn", "bad", "plugin bad.py failed: AttributeError in line 7: "),
         ("none.py", "small-cnn", "none", "direction of NoVector returns a NoneType, no Vector"),
+        (
+            "bare.py",
+            "small-cnn",
+            "bare",
+            "optimizer 'bare': begin `__init__` of Bare with `super().__init__(optimizer)`",
+        ),
     ],
 )
 def test_what_its_code_raises_later_is_one_line(
