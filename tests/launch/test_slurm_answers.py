@@ -133,3 +133,29 @@ def test_a_percent_sign_in_a_path_is_none_of_slurm(cluster: Cluster, tmp_path: P
     launch(cluster)
     assert f"--output={tmp_path}/50%%x/launches/" in cluster.scripts[0]
     assert "/%A_%a.log\n" in cluster.scripts[0]
+
+
+@pytest.mark.parametrize(
+    ("each", "jobs"), [("1", ["1_0", "1_1", "1_2"]), ("2", ["1_0", "1_0", "1_1"])]
+)
+def test_a_launch_that_is_killed_once_its_jobs_are_submitted_finds_them_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, each: str, jobs: list[str]
+) -> None:
+    def killed(script: str) -> str:
+        cluster.sbatch(script)
+        raise SystemExit  # before anybody could write down the number
+
+    def read_queue() -> dict[str, Job]:
+        comment = cluster.scripts[0].partition("--comment=")[2].partition("\n")[0]
+        return {job: Job(job, "PENDING", "", "", "", comment, "") for job in cluster.waiting}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slurm_jobs, "sbatch", killed)
+        with pytest.raises(SystemExit):
+            launch(cluster, runs_per_job=each)
+    monkeypatch.setattr(slurm_jobs, "read_queue", read_queue)
+    queued = slurm.describe_queued(cluster.manifest.results, cluster.manifest.configs)
+    assert [text.split()[2] for text in queued.values()] == jobs
+    _, said = launch(cluster, wait="no", runs_per_job=each)
+    assert said == [f"3 of the runs are in the queue already: {', '.join(sorted(set(jobs)))}"]
+    assert len(cluster.scripts) == 1

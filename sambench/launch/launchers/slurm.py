@@ -96,10 +96,16 @@ def _queued(
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
         own = path.stat().st_uid == os.getuid()  # `squeue` does not show the jobs of others
-        if not queue and own and any(slurm_jobs.read_end(job) is None for job in list(runs)[-1:]):
+        last = [job for job in list(runs)[-1:] if not job.startswith("_")]
+        if not queue and own and any(slurm_jobs.read_end(job) is None for job in last):
             raise LaunchError("squeue shows no job, though Slurm knows of some; try again later")
+        ours = (job for job in queue.values() if path.parent.name in job.comment)
+        by_task = {job.id[job.id.find("_") :]: job for job in ours}
         for job, ids in runs.items():
-            found, listed = queue.get(job), [ids] if isinstance(ids, str) else ids
+            found, listed = (
+                queue.get(job) or by_task.get(job),
+                [ids] if isinstance(ids, str) else ids,
+            )
             places = tuple(known[run] for run in listed if run in known)
             if found and places and path.parent.name in f"{found.comment} {found.name}":
                 yield found, path.parent, places
@@ -136,6 +142,8 @@ class _Launch:
             chosen = replace(self.manifest, configs=configs)
             path = chosen.write()
             script = job_script(self.given, path, chosen)
+            tasks = [[c.id for c in configs[n : n + each]] for n in range(0, len(configs), each)]
+            _note_submission(path, "", tasks)  # killed from here on, it is found by its comment
             try:
                 number = slurm_jobs.sbatch(script)
             except LaunchError as error:
@@ -147,12 +155,9 @@ class _Launch:
                 self.watcher.say(f"warning: {error}; {said}")
                 return
             write_text(path.with_name(SCRIPT), script)
-            runs: dict[str, list[str]] = {}
+            _note_submission(path, number, tasks)
             for task, first in enumerate(range(0, len(part), each)):
-                job, rest = f"{number}_{task}", slice(first, first + each)
-                runs[job] = [config.id for config in configs[rest]]
-                self.left[job] = (path.parent, tuple(part[rest]))
-            write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
+                self.left[f"{number}_{task}"] = (path.parent, tuple(part[first : first + each]))
             said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
             self.watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
 
@@ -238,6 +243,12 @@ class _Launch:
         if record is None or record.status != COMPLETED:
             return True
         return wanted is not None and not wanted.is_done(record.config, record.hessian)
+
+
+def _note_submission(manifest: Path, number: str, tasks: Sequence[Sequence[str]]) -> None:
+    """Write the ids of the runs of each task of an array job, whose number may not be known yet."""
+    runs = {f"{number}_{task}": ids for task, ids in enumerate(tasks)}
+    write_json(manifest.with_name(SUBMISSION), {"version": 2, "runs": runs})
 
 
 def _last_line(log: Path) -> str:
