@@ -28,7 +28,11 @@ from sambench.training.events import Epoch, Event, Started, Tick
 
 
 class Overall:
-    """How far all runs of a command are; the work of each is epochs times gradients of a step."""
+    """How far all runs of a command are; the work of each is epochs times gradients of a step.
+
+    Training is the part of it that it was in the time of the runs that have ended: the rest is the
+    measuring of curvature, of which nobody knows how far it is.
+    """
 
     def __init__(
         self, runs: Sequence[RunConfig], clock: Callable[[], float] = time.monotonic
@@ -38,26 +42,41 @@ class Overall:
         self.begun = self.ended = 0
         self._work = {r.name: r.epochs * gradients.get(str(r.optimizer["name"]), 1) for r in runs}
         self._whole, self._done = sum(self._work.values()), 0.0
-        self._share: dict[str, float] = {}  # of the runs that are under way
+        self._share: dict[str, float] = {}  # of the training of runs that are under way
+        self._since: dict[str, float] = {}  # when these began
+        self._trained: dict[str, float] = {}  # when their training ended
+        self._training = self._running = 0.0  # seconds that runs took which have ended
         self._clock, self._start = clock, clock()
 
+    def begin(self, name: str) -> None:
+        """Note that a run has begun."""
+        self.begun += 1
+        self._since[name] = self._clock()
+
     def reach(self, name: str, share: float) -> None:
-        """Note what share of a run is done."""
+        """Note what share of the training of a run is done."""
         if name in self._work:
             self._share[name] = share
+            if share == 1:
+                self._trained[name] = self._clock()
 
     def end(self, name: str, *, well: bool) -> None:
         """Note that a run has ended; one that ended early tells nothing about the others' time."""
         self.ended += 1
-        work = self._work.pop(name, 0)
+        work, now = self._work.pop(name, 0), self._clock()
         self._share.pop(name, None)
+        trained, since = self._trained.pop(name, now), self._since.pop(name, now)
+        if well:
+            self._training += trained - since
+            self._running += now - since
         self._whole, self._done = self._whole - work * (not well), self._done + work * well
 
     @property
     def share(self) -> float:
         """Of the work of all runs that is done."""
+        training = self._training / self._running if self._running else 1.0
         under_way = sum(self._work[name] * share for name, share in self._share.items())
-        return (self._done + under_way) / self._whole if self._whole else 1.0
+        return (self._done + training * under_way) / self._whole if self._whole else 1.0
 
     def __str__(self) -> str:
         """The time left at the pace until now, once a run has ended."""
@@ -183,8 +202,8 @@ class RunDisplay:
         return lane.watcher()
 
     def _started(self, event: Started) -> None:
-        self._all.begun += 1
         self._name = event.config.name
+        self._all.begin(self._name)
         if self._all.begun == 1:
             self._screen.say(
                 f"{event.config.model} with {event.parameters:,} parameters on {event.device}: "

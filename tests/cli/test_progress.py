@@ -64,6 +64,23 @@ def test_the_time_left_of_all_runs_follows_their_work() -> None:
     assert not overall._share  # each tick adds up the runs under way, not all that ever were
 
 
+def test_the_time_left_counts_the_measuring_of_curvature() -> None:
+    """Trained for one minute and measured for three: a run that is trained has three before it."""
+    clock = Clock()
+    first, second = of("adam", "adamw")
+    overall = Overall([first, second], clock)
+    overall.begin(first.name)
+    clock.now = 60.0
+    overall.reach(first.name, 1.0)
+    clock.now = 240.0
+    overall.end(first.name, well=True)
+    assert str(overall) == "about 4 min left"
+    overall.begin(second.name)
+    clock.now = 300.0
+    overall.reach(second.name, 1.0)
+    assert (overall.share, str(overall)) == (0.625, "about 3 min left")
+
+
 def test_many_steps_of_a_run_are_no_line_each() -> None:
     screen, said = Screen(), io.StringIO()
     screen.err = Console(file=said, width=80)
