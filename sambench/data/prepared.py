@@ -102,8 +102,10 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     path, expected = folder / IMAGES, (len(labels), image_size, image_size, manifest.channels)
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _unusable(path, "is missing or truncated", remedy) from error
+    except OSError as error:
+        raise _unreadable(path, error, remedy) from error
+    except (ValueError, EOFError) as error:
+        raise _unusable(path, "is truncated", remedy) from error
     if images.shape != expected or images.dtype != np.uint8:
         held = f"holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 {expected}"
         raise _unusable(path, held, remedy)
@@ -128,7 +130,7 @@ class _Head(Definition, frozen=True):
 
 def _read_manifest(folder: Path, remedy: str) -> Manifest:
     """Read the manifest of a dataset; `UnpreparedError` if damaged or of another format version."""
-    path, data = folder / MANIFEST, _read(folder / MANIFEST)
+    path, data = folder / MANIFEST, _read(folder / MANIFEST, remedy)
     try:
         version = decode(_Head, data).format_version
         if version == FORMAT_VERSION:
@@ -159,17 +161,23 @@ def _unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
     return UnpreparedError(f"{path} {why}; {remedy} again")
 
 
-def _read(path: Path) -> bytes:
+def _unreadable(path: Path, error: OSError, remedy: str) -> UnpreparedError:
+    """Return the error for a prepared file that the system does not give us."""
+    gone = isinstance(error, FileNotFoundError)
+    what_to_do = f"{remedy} again" if gone else "check its permissions and its disk"
+    return UnpreparedError(f"cannot read {path}: {error.strerror}; {what_to_do}")
+
+
+def _read(path: Path, remedy: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        why = f"cannot read {path}: {error.strerror}; check its permissions"
-        raise UnpreparedError(why) from error
+        raise _unreadable(path, error, remedy) from error
 
 
 def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:
     path = folder / SAMPLES
-    data = _read(path)
+    data = _read(path, remedy)
     if sha256_of(data) != manifest.files.get(SAMPLES):
         raise _unusable(path, "was changed after preparation", remedy)
     known: dict[str, str] = {}  # texts that recur are kept once

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -173,7 +175,27 @@ def test_truncated_images(prepared, size):
     with path.open("r+b") as file:
         file.truncate(size)
     assert refused(prepared.folder.parent) == (
-        f"{path} is missing or truncated; run `{prepare_command('bus', 16)}` again"
+        f"{path} is truncated; run `{prepare_command('bus', 16)}` again"
+    )
+
+
+@pytest.mark.parametrize("name", ["images.npy", "samples.csv"])
+def test_a_file_that_is_gone(prepared, name):
+    path = prepared.folder / name
+    path.unlink()
+    assert refused(prepared.folder.parent) == (
+        f"cannot read {path}: No such file or directory; run `{prepare_command('bus', 16)}` again"
+    )
+
+
+def test_images_that_somebody_else_alone_may_read(prepared, monkeypatch):
+    def closed(*args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(np, "load", closed)
+    assert refused(prepared.folder.parent) == (
+        f"cannot read {prepared.folder / 'images.npy'}: Permission denied; "
+        "check its permissions and its disk"
     )
 
 
