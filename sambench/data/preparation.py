@@ -111,14 +111,15 @@ def prepare(
             skipped += decode_all(listing, partial, workers, on_progress)
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = select(listing, partial, drops, request.progress)
-            finished = write_prepared(source, listing, selection, partial, skipped, asked)
+            groups, of_copies = select(listing, partial, drops, request.progress)
+            known = {**asked, **of_copies, "skipped": skipped}
+            finished = write_prepared(source, listing, groups, partial, known)
         except DataError:
             shutil.rmtree(work, ignore_errors=True)  # else it would lie there for ever
             raise
         replace_folder(finished, final)
         shutil.rmtree(work, ignore_errors=True)
-        del listing, states, selection, partial  # a long table takes their room
+        del listing, states, groups, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 

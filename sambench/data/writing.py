@@ -38,24 +38,15 @@ class Drops:
 NO_DROPS = Drops()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The images to write and those left out; `possible` copies are left to the eye.
-
-    The group of an image is the id of the first image that it is a copy of, or shares the patient
-    with, through any chain of these, since a chain cut anywhere by a split leaks.
-    """
-
-    kept: Sequence[int]  # positions in the listing
-    groups: tuple[str, ...]  # of these
-    dropped: list[LeftOut]
-    possible: int = 0
-
-
-def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress) -> Selection:
+def select(
+    listing: Listing, partial: Partial, drops: Drops, progress: Progress
+) -> tuple[dict[int, str], dict[str, Any]]:
     """Find the copies among the decoded images, leave out what was asked, group the others.
 
-    `DataError` if there is no usable image, or a class has lost all of its images.
+    Return the group of each image to write, by its position in the listing, and what the manifest
+    says of the other copies. A group is the id of the first image that an image is a copy of, or
+    shares the patient with, through any chain of these, since a chain cut anywhere by a split
+    leaks. `DataError` if there is no usable image, or a class has lost all of its images.
     """
     decoded = np.flatnonzero(partial.records["channels"]).tolist()
     if not decoded:
@@ -74,14 +65,10 @@ def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress)
             "leave out `--drop-conflicts` and look at `--audit`"
         )
     names: dict[int, str] = {}
-    groups = tuple(names.setdefault(together[i], samples[i].id) for i in kept)
+    groups = {decoded[i]: names.setdefault(together[i], samples[i].id) for i in kept}
     gone = [(samples[position], reason) for position, reason in sorted(reasons.items())]
-    return Selection(
-        kept=[decoded[position] for position in kept],
-        groups=groups,
-        dropped=[LeftOut(id=s.id, file=s.file, label=s.label, reason=why) for s, why in gone],
-        possible=len(copies.possible),
-    )
+    dropped = [LeftOut(id=s.id, file=s.file, label=s.label, reason=why) for s, why in gone]
+    return groups, {"dropped": dropped, "possible_copies": len(copies.possible)}
 
 
 def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
@@ -106,17 +93,19 @@ def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterato
 def write_prepared(
     source: Source,
     listing: Listing,
-    selection: Selection,
+    groups: Mapping[int, str],
     partial: Partial,
-    skipped: Sequence[LeftOut],
-    asked: Mapping[str, Any],  # the fields of the manifest that the request decides
+    known: Mapping[str, Any],
 ) -> Path:
-    """Write the selected images and samples and, last, the manifest; return their folder."""
-    samples = [listing.samples[position] for position in selection.kept]
-    records = partial.records[selection.kept]
+    """Write the selected images and samples and, last, the manifest; return their folder.
+
+    The `groups` are of the images to write, by their positions; `known` are fields of the manifest.
+    """
+    kept = list(groups)
+    samples, records = [listing.samples[position] for position in kept], partial.records[kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
-    folder = _settle_images(selection.kept, partial, channels)
-    _write_samples(folder / SAMPLES, listing, selection, records)
+    folder = _settle_images(kept, partial, channels)
+    _write_samples(folder / SAMPLES, listing, groups, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     changed = partial.recipe.changed | changed_order(source, listing.classes)
@@ -126,9 +115,9 @@ def write_prepared(
         f"16-bit images read as {recipe.depth} bits, by their brightest pixel, {peak:,}; "
         "another range: `--set depth=BITS`"
     )
-    paged = asked["options"].get("pages") == "all"
+    paged = known["options"].get("pages") == "all"
     manifest = Manifest(
-        **{**asked, "preprocessing": recipe.in_words},
+        **{**known, "preprocessing": recipe.in_words},
         name=source.name,
         channels=channels,
         images=len(samples),
@@ -142,9 +131,6 @@ def write_prepared(
         checksums=dict(listing.checksums),
         notes=[*listing.notes, *notes_on(samples), *([deep] if peak else [])],
         pages={sample.file: n for sample, n in frames if n > 1 and not paged},
-        skipped=list(skipped),
-        possible_copies=selection.possible,
-        dropped=selection.dropped,
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
         files=files,
         image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
@@ -190,11 +176,11 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def _write_samples(
-    path: Path, listing: Listing, selection: Selection, records: NDArray[np.void]
+    path: Path, listing: Listing, groups: Mapping[int, str], records: NDArray[np.void]
 ) -> None:
     of_files = records[["sha256", "size", "width", "height", "mode"]].tolist()
     rows: list[tuple[Fact, ...]] = [(*FIXED_COLUMNS, *listing.columns)]
-    for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+    for (position, group), told in zip(groups.items(), of_files, strict=True):
         sample = listing.samples[position]
         of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
         facts = (sample.facts.get(column) for column in listing.columns)
