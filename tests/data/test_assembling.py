@@ -143,6 +143,15 @@ def test_pages_after_the_first(plant, tmp_path):
     assert len({g for id, g in zip(every.ids, every.groups, strict=True) if "stack" in id}) == 1
 
 
+def test_every_frame_of_a_gif_that_a_table_names(plant):
+    root = plant("1.png")
+    shown = [Image.fromarray(np.eye(9, dtype=np.uint8) * (80 * n + 9)) for n in range(3)]
+    shown[0].save(root / "2.gif", save_all=True, append_images=shown[1:])
+    (root / "t.csv").write_text("file,label\n1.png,p\n2.gif,q\n")
+    listing, _ = assemble(FOLDER, request(root, root / "t.csv", pages="all"))
+    assert [one.id for one in listing.samples] == ["1", "2#1", "2#2", "2#3"]
+
+
 def test_webp_and_bmp_are_images(plant, scan):
     root = plant("a/1.webp", "a/2.bmp", "b/1.webp")
     assert len(scan("folder", root).samples) == 3
