@@ -42,10 +42,10 @@ from sambench.data.folders import natural
 from sambench.data.phantom.breast import draw_lesion, draw_tissue
 from sambench.data.phantom.ultrasound import Pixels, Scanner, b_mode
 from sambench.data.source import Listing, Progress, Request, Sample
+from sambench.data.sources.image_tables import READERS, RELEASED
 from sambench.errors import ConfigError
 
 GENERATOR = 1  # version of the simulation; raise it with every change to a pixel or a fact
-READERS = ("birads_reader1", "birads_reader2")
 SEPARATION = 1.75  # δ
 READER_NOISE = 0.6  # SD of a reader about the score
 GAIN_SPREAD_DB = 2.0  # SD of what operators add to a scanner's gain
@@ -75,8 +75,6 @@ SCANNERS = {
         dynamic_range_db=48,
     ),
 }
-RELEASED = {"SYSUCC": (443, 1116), "GDPH": (443, 403)}
-"""Benign and malignant images of each centre in the real release."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from sambench.files.checksums import sha256_of
 
 CENTRES = ("GDPH", "SYSUCC")
 READERS = {"birads_reader1": "BIRADS-reader1", "birads_reader2": "BIRADS-reader2"}
+RELEASED = {"SYSUCC": (443, 1116), "GDPH": (443, 403)}  # benign and malignant images
 RELEASE = {
     f"{label}({number})": "SYSUCC" if number < of_sysucc else "GDPH"
-    for label, of_sysucc, of_both in (("benign", 443, 886), ("malignant", 1116, 1519))
-    for number in range(of_both)
+    for label, of_sysucc, of_gdph in zip(("benign", "malignant"), *RELEASED.values(), strict=True)
+    for number in range(of_sysucc + of_gdph)
 }
 """The centre of each of the 2,405 ids of the real release."""
 
