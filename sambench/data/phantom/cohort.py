@@ -27,7 +27,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,7 @@ def _make(
 
     pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
     try:
-        written = as_completed([pool.submit(write, picture) for picture in absent])
-        for done, future in enumerate(written, start=len(pictures) - len(absent) + 1):
-            future.result()
+        for done, _ in enumerate(pool.map(write, absent), start=len(pictures) - len(absent) + 1):
             progress(done, len(pictures), "simulated images")
     finally:
         pool.shutdown(cancel_futures=True)
