@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
@@ -167,37 +167,21 @@ class Output:
     def answer(self, content: Mapping[str, Any]) -> None:
         """Write what a program reads, as the beginning of this file has it, if it asked for it."""
         if self.as_json:
-            write_for_program(json.dumps(content, indent=2, allow_nan=False))
+            typer.echo(json.dumps(content, indent=2, allow_nan=False), ForProgram.file)
 
 
-_kept: list[int] = []
-"""The file that standard output was, where it is kept for a program."""
+class ForProgram:
+    """The answer that a program reads, for which standard output is kept."""
 
+    file: IO[str] | None = None  # standard output as it was; None: as it is
 
-def keep_output_for_program() -> None:
-    """Have standard output be standard error from here on, for all but what a program asked for.
-
-    Code of one's own, C code and the processes that they start may print at any time.
-    """
-    with suppress(OSError, AttributeError):  # it is closed, or no file of the system's
-        if sys.stdout.fileno() == 1:
-            _kept.append(os.dup(1))
-            os.dup2(2, 1)
-
-
-def output_for_program() -> int | None:
-    """Return the file for a process that gives the answer in place of this one; None: its own."""
-    return _kept[0] if _kept else None
-
-
-def write_for_program(text: str) -> None:
-    """Write, once, the whole answer to what was standard output at the start."""
-    if not _kept:
-        typer.echo(text)
-        return
-    encoding = sys.stdout.encoding
-    with open(_kept[0], "w", encoding=encoding, errors="sambench") as file:  # noqa: PTH123
-        file.write(f"{text}\n")
+    @classmethod
+    def keep(cls) -> None:
+        """Have what else is printed, by code of one's own or in C, go to standard error."""
+        with suppress(OSError, AttributeError):  # it is closed, or no file of the system's
+            if sys.stdout.fileno() == 1:
+                cls.file = os.fdopen(os.dup(1), "w", 1, sys.stdout.encoding, "sambench")
+                os.dup2(2, 1)
 
 
 @group(OUTPUT)

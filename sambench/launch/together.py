@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
@@ -21,17 +22,14 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def start(number: int, arguments: Sequence[str], output: int | None = None) -> int:
+def start(number: int, arguments: Sequence[str], output: IO[str] | None = None) -> int:
     """Run this program by several processes, all with this `output`; return the exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--local-addr=127.0.0.1"]  # the machine's own name may not be known to it
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
     threads = {"OMP_NUM_THREADS": str(max(1, cores() // number))}
-    environment = threads | os.environ | child_environment()
-    with (
-        stop_on_signal(insist=False),
-        subprocess.Popen(command, env=environment, stdout=output) as together,
-    ):
+    given: Any = {"env": threads | os.environ | child_environment(), "stdout": output}
+    with stop_on_signal(insist=False), subprocess.Popen(command, **given) as together:
         return together.wait()
 
 

@@ -189,7 +189,7 @@ def test_other_ends_are_told_too(
 def test_a_bug_is_told_and_has_its_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sambench.cli.catalogue.catalogue", lambda kind: {}[kind])
     printed: list[str] = []
-    monkeypatch.setattr("typer.echo", printed.append)
+    monkeypatch.setattr("typer.echo", lambda text, *to: printed.append(text))
     with pytest.raises(KeyError):
         call("list", "models", "--json")
     assert json.loads(printed[0]) == {"error": "KeyError: 'models'"}
