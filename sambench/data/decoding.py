@@ -24,6 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sambench.data.source import FITS, Setting
 from sambench.data.tables import is_nobody
+from sambench.files.checksums import read_whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -104,7 +105,7 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
     be read, is no image, is cut short, or is too large.
     """
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror}") from error
     if not data:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from sambench.data.manifest import FORMAT_VERSION, IMAGES, MANIFEST, SAMPLES, Manifest, fingerprint
 from sambench.data.source import Fact, source_of
 from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
-from sambench.files.checksums import sha256_of
+from sambench.files.checksums import read_whole, sha256_of
 from sambench.files.definition import Definition, decode
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
@@ -170,7 +170,7 @@ def _unreadable(path: Path, error: OSError, remedy: str) -> UnpreparedError:
 
 def _read(path: Path, remedy: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path)
     except OSError as error:
         raise _unreadable(path, error, remedy) from error
 

@@ -16,7 +16,7 @@ from shlex import quote
 from sambench.data.folders import natural, part_of, same_name
 from sambench.data.source import Fact, Sample
 from sambench.errors import DataError, Problems, SambenchWarning, did_you_mean, some
-from sambench.files.checksums import sha256_of
+from sambench.files.checksums import read_whole, sha256_of
 
 Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
@@ -74,7 +74,7 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     are longer than the first.
     """
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
     except OSError as error:
         found = _nearby(path) if isinstance(error, FileNotFoundError) else []
         remedy = "check the path (an & in it needs quotes in a shell) and its permissions"

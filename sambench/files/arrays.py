@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sambench.errors import StoreError
 from sambench.files.atomic import replacing, write_bytes
+from sambench.files.checksums import read_whole
 
 VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,7 +35,7 @@ def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
 def read_arrays(path: Path, kind: str) -> Arrays:
     """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_whole(path)), allow_pickle=False) as file:
             arrays = dict(file.items())
         version, found = int(arrays.pop("version")), str(arrays.pop("kind"))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:

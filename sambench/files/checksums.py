@@ -9,10 +9,21 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sambench.errors import DO_AGAIN, DamagedError
+from sambench.errors import DO_AGAIN, DamagedError, StoreError
 
 _SEAL = ',\n  "sha256": "'
 _END = '"\n}\n'
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def read_whole(path: Path) -> bytes:
+    """Return the content of a file; a StoreError if git has left a pointer to it in its place."""
+    data = path.read_bytes()
+    if data.startswith(_POINTER):
+        raise StoreError(f"{path} is a git-lfs pointer in place of the file; run `git lfs pull`")
+    return data
 
 
 def sha256_of(data: bytes | memoryview) -> str:
@@ -26,7 +37,7 @@ def read_checked(path: Path, sha256: str | None) -> bytes:
     Another checksum than the run wrote down, if it did, is a DamagedError; a file that cannot be
     read is an OSError. Ends of lines may have been changed, as by git.
     """
-    data = path.read_bytes()
+    data = read_whole(path)
     if path.suffix == ".jsonl":
         data = data.replace(b"\r\n", b"\n")
     if sha256 is not None and sha256_of(data) != sha256:

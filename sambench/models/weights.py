@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import ModelError, SambenchWarning, did_you_mean
 from sambench.files.atomic import store_errors, write_bytes
-from sambench.files.checksums import sha256_of
+from sambench.files.checksums import read_whole, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +43,7 @@ def keep_weights(file: Path, data: Path) -> str:
     One that cannot be read is a ModelError, one that cannot be kept a StoreError.
     """
     try:
-        content = file.read_bytes()
+        content = read_whole(file)
     except OSError as error:
         raise ModelError(f"the weights {file} cannot be read: {error.strerror}") from error
     sha256, suffix = sha256_of(content), SAFE if file.suffix == SAFE else OF_TORCH

@@ -24,7 +24,7 @@ from sambench.errors import (
     did_you_mean,
 )
 from sambench.files.atomic import store_errors, write_bytes, write_text
-from sambench.files.checksums import read_checked, sealed, sha256_of, unsealed
+from sambench.files.checksums import read_checked, read_whole, sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
 from sambench.store.record import COMPLETED, RunRecord
 
@@ -118,7 +118,7 @@ class Store:
     def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord:
         """Read one record file, of the expected run where that is known."""
         try:
-            text, intact = unsealed(path.read_bytes().decode(), SEALED)
+            text, intact = unsealed(read_whole(path).decode(), SEALED)
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedError(f"{path} cannot be read: {error}") from error
         try:

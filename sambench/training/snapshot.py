@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from sambench.files.atomic import write_bytes
+from sambench.files.checksums import read_whole
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.clock import Clock
 from sambench.training.state import TrainingState
@@ -125,7 +126,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     # a crash between two renames can leave a file's digest under the other name
     digests = [d.read_bytes() for n in (NAME, PREVIOUS) if (d := _digest(folder / n)).exists()]
     for path in paths:
-        data = path.read_bytes()
+        data = read_whole(path)
         if hashlib.sha256(data).hexdigest().encode() not in digests:
             continue
         state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")

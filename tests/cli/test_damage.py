@@ -161,6 +161,26 @@ def test_train_does_a_damaged_run_again(runs: tuple[Path, Path], call: Call) -> 
     assert json.loads((sam / "run.json").read_text())["status"] == "completed"
 
 
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+BESIDE = ("model.safetensors", "predictions.npz", "history.jsonl")
+
+
+@pytest.mark.parametrize("file", ["run.json", *BESIDE])
+def test_what_git_lfs_has_not_fetched_is_not_done_again(
+    runs: tuple[Path, Path], call: Call, file: str
+) -> None:
+    (runs[0] / file).write_text(POINTER)
+    before = {path.name: path.read_bytes() for path in runs[0].iterdir()}
+    told = f"error: {runs[0] / file} is a git-lfs pointer in place of the file; run `git lfs pull`"
+    one = ("train", "--dataset", "phantom", "--size", "32", "--model", "small-cnn", "--opt", "adam")
+    settings = ("--epochs", "1", "--batch-size", "16", "--lr", "1e-3", "--device", "cpu")
+    for words in ((*COMPARE, "--retry", "damaged"), (*one, *settings)):
+        done = call(*words, columns=300)
+        assert (done.code, done.err.splitlines()[-1]) == (2, told)
+    assert {path.name: path.read_bytes() for path in runs[0].iterdir()} == before
+    assert not Path("results/retired").exists()
+
+
 def test_weights_of_another_run_are_not_measured(runs: tuple[Path, Path], call: Call) -> None:
     adam, sam = runs
     shutil.copy(adam / "model.safetensors", sam / "model.safetensors")

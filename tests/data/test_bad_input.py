@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.source import Request, sources
-from sambench.errors import DataError
+from sambench.errors import DataError, StoreError
 
 SIZE = 16
 GREY = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
@@ -123,6 +123,15 @@ def test_on_request_they_are_left_out_and_recorded(with_files):
         "a/huge.png",
         "a/truncated.png",
     ]
+
+
+def test_images_that_git_lfs_has_not_fetched_are_no_unreadable_ones(with_files):
+    def pointer(folder: Path) -> None:
+        (folder / "x.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+    for skip in (False, True):
+        with pytest.raises(StoreError, match=r"a/x\.png is a git-lfs pointer in place of the file"):
+            with_files(pointer, skip_unreadable=skip)
 
 
 def test_a_huge_image_is_not_decoded(with_files, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sambench.errors import DamagedError
-from sambench.files.checksums import read_checked, sha256_of
+from sambench.errors import DamagedError, StoreError
+from sambench.files.arrays import read_arrays
+from sambench.files.checksums import read_checked, read_whole, sha256_of
 
 
 def test_ends_of_lines_of_a_text_may_be_changed_as_by_git(tmp_path: Path) -> None:
@@ -18,6 +20,16 @@ def test_ends_of_lines_of_a_text_may_be_changed_as_by_git(tmp_path: Path) -> Non
     path.write_bytes(written.replace(b"2", b"3"))
     with pytest.raises(DamagedError, match="its checksum is not the record's"):
         read_checked(path, sha256_of(written))
+
+
+def test_what_git_lfs_has_not_fetched_is_no_damage(tmp_path: Path) -> None:
+    (path := tmp_path / "x.npz").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    for read in (read_whole, partial(read_checked, sha256="0"), partial(read_arrays, kind="a")):
+        with pytest.raises(
+            StoreError, match=r"x\.npz is a git-lfs pointer .*`git lfs pull`"
+        ) as got:
+            read(path)
+        assert not isinstance(got.value, DamagedError)
 
 
 def test_of_other_files_every_byte_counts(tmp_path: Path) -> None:
