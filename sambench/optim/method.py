@@ -7,7 +7,6 @@ A method says at which points it wants gradients and which vector it hands to th
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -118,10 +117,6 @@ class OptimizerInfo:
             return "its class must be a subclass of sambench.optim.method.Method"
         if self.method.direction is Method.direction and self.base is None:
             return "its class has no `direction`, without which it is its base optimizer"
-        try:
-            inspect.signature(self.method).bind("the optimizer")
-        except TypeError:
-            return "`__init__` of its class must take `self` and `optimizer`, and need nothing else"
         for name, hyperparameter in self.hyperparameters.items():
             if name in TAKEN:
                 return f"a hyperparameter cannot be called {name!r}, which is taken; rename it"
@@ -132,9 +127,8 @@ class OptimizerInfo:
         """Return the mathematics of one optimizer; a PluginError if it lacks what every one has."""
         method = self.method(optimizer)
         if not vars(method).keys() >= ATTRIBUTES:
-            where = f"`__init__` of {self.method.__name__}"
-            call = "`super().__init__(optimizer)`"
-            raise PluginError(f"optimizer {self.name!r}: begin {where} with {call}")
+            remedy = f"`__init__` of {self.method.__name__} with `super().__init__(optimizer)`"
+            raise PluginError(f"optimizer {self.name!r}: begin {remedy}")
         return method
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -116,6 +117,20 @@ def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None
     )
 
 
+def test_images_that_a_scan_lists_in_any_order_are_prepared_in_one(call: Call) -> None:
+    end, shuffled = "    return Listing(", "    __import__('random').shuffle(samples)\n"
+    Path("mine.py").write_text(MODULE.replace(end, shuffled + end))
+    manifests = []
+    for _ in range(2):
+        assert call("prepare", "shades", "--plugin", "mine.py").code == 0
+        manifests.append(json.loads(Path("data/prepared/shades-16/manifest.json").read_text()))
+    assert manifests[0]["fingerprint"] == manifests[1]["fingerprint"]
+    with Path("data/prepared/shades-16/samples.csv").open() as table:
+        files = [row["file"] for row in csv.DictReader(table)]
+    assert files == sorted(files)
+    assert len(files) == 40
+
+
 def test_a_run_of_its_model_is_loaded_with_the_file(
     call: Call, plugins_forgotten: Callable[[], None]
 ) -> None:
@@ -212,11 +227,6 @@ class Mine{}:
             "(Method)",
             "direction, share = print, Hyperparameter(5.0, help='', maximum=1.0)",
             "mine share=5.0 is not allowed; allowed: [0, 1]",
-        ),
-        (
-            "(Method)",
-            "direction, __init__ = print, lambda self: None",
-            "`__init__` of its class must take `self` and `optimizer`, and need nothing else",
         ),
     ],
 )
