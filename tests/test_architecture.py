@@ -336,3 +336,12 @@ def test_training_needs_neither_pandas_nor_a_workbook_reader(
     )
     done = run_python(code, str(phantom_data), folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "completed no CUDA device\n"), done.stderr
+
+
+def test_windows_is_told_in_a_line_that_linux_is_needed(tmp_path: Path) -> None:
+    code = "import os, typer; os.name = 'nt'; import sambench.cli"
+    done = run_python(code, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: sambench needs Linux; on Windows it runs in WSL\n",
+    )

@@ -19,10 +19,13 @@ from typing import Annotated, Any
 
 import typer
 
+if os.name == "nt":
+    sys.exit("error: sambench needs Linux; on Windows it runs in WSL")
+
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, as_typed, usage_fault
-from sambench.cli.options import ForProgram
+from sambench.cli.options import Output
 from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import failure_in_plugin, load_inherited
 from sambench.store.environment import note_command, yield_cores
@@ -72,7 +75,7 @@ def main() -> None:
                 stream.reconfigure(errors="sambench")
     warnings.showwarning = _show_warning
     if not {"--json", "--csv"}.isdisjoint(sys.argv):
-        ForProgram.keep()
+        Output.keep_file()
     try:
         load_inherited()
         note_command(["sambench", *sys.argv[1:]])
@@ -82,7 +85,7 @@ def main() -> None:
         text = as_typed(text)
         if "--json" in sys.argv and os.environ.get("RANK", "0") == "0":  # of several replicas one
             with suppress(OSError):  # the output itself may be what is wrong
-                typer.echo(json.dumps({"error": text}, indent=2), ForProgram.file)
+                typer.echo(json.dumps({"error": text}, indent=2), Output.file)
         if not code:  # a bug of ours
             raise
         from sambench.cli.screen import Screen

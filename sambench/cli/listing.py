@@ -75,7 +75,7 @@ def list_entries(
             having = f" has {' and '.join(where)}" if where else ""
             Screen(quiet=form.quiet).say(f"no run in {store.runs}{having}")
         if form.as_csv:
-            typer.echo(as_csv(found), options.ForProgram.file, nl=False)
+            typer.echo(as_csv(found), options.Output.file, nl=False)
             return
         shown = {RUNS: found}
     elif patterns or chosen.where or form.as_csv:
@@ -84,7 +84,7 @@ def list_entries(
         shown = catalogue(kind)
     if form.as_json:
         entries = {name: part.entries for name, part in shown.items()}
-        typer.echo(json.dumps(entries, indent=2), options.ForProgram.file)
+        typer.echo(json.dumps(entries, indent=2), options.Output.file)
         return
     screen = Screen()
     for name, part in shown.items():

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import typer
 
@@ -156,6 +156,16 @@ class Output:
     as_json: bool = flag("Print one JSON object in place of tables.", "--json")
     quiet: bool = flag("Print errors only; exit codes stay the same.", "--quiet", "-q")
 
+    file: ClassVar[IO[str] | None] = None  # standard output as it was, where it is kept for JSON
+
+    @classmethod
+    def keep_file(cls) -> None:
+        """Have what else is printed, by code of one's own or in C, go to standard error."""
+        with suppress(OSError, AttributeError):  # it is closed, or no file of the system's
+            if sys.stdout.fileno() == 1:
+                cls.file = os.fdopen(os.dup(1), "w", 1, sys.stdout.encoding, "sambench")
+                os.dup2(2, 1)
+
     def screen(self) -> Screen:
         """Return where the command shows things: results only where they are not JSON."""
         from sambench.cli.screen import Screen
@@ -167,21 +177,7 @@ class Output:
     def answer(self, content: Mapping[str, Any]) -> None:
         """Write what a program reads, as the beginning of this file has it, if it asked for it."""
         if self.as_json:
-            typer.echo(json.dumps(content, indent=2, allow_nan=False), ForProgram.file)
-
-
-class ForProgram:
-    """The answer that a program reads, for which standard output is kept."""
-
-    file: IO[str] | None = None  # standard output as it was; None: as it is
-
-    @classmethod
-    def keep(cls) -> None:
-        """Have what else is printed, by code of one's own or in C, go to standard error."""
-        with suppress(OSError, AttributeError):  # it is closed, or no file of the system's
-            if sys.stdout.fileno() == 1:
-                cls.file = os.fdopen(os.dup(1), "w", 1, sys.stdout.encoding, "sambench")
-                os.dup2(2, 1)
+            typer.echo(json.dumps(content, indent=2, allow_nan=False), self.file)
 
 
 @group(OUTPUT)

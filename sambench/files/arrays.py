@@ -59,7 +59,9 @@ def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
         np.lib.format.write_array_header_1_0(file, header)
         file.flush()
         start = file.tell()
-        os.posix_fallocate(file.fileno(), start, math.prod(shape))
+        file.truncate(start + math.prod(shape))
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(file.fileno(), start, math.prod(shape))
         pixels = np.memmap(file, np.uint8, "r+", start, shape)
         yield pixels
         pixels.flush()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sambench.errors import StoreError
-from sambench.files.arrays import PartialRows, read_arrays, write_arrays
+from sambench.files.arrays import PartialRows, new_pixels, read_arrays, write_arrays
 from sambench.files.atomic import write_bytes
 
 
@@ -65,3 +66,12 @@ def test_rows_of_another_grid_are_forgotten(tmp_path: Path) -> None:
     assert len(partial_rows(path, "another plane")) == 0
     path.write_bytes(b"torn")
     assert len(partial_rows(path, "one plane")) == 0
+
+
+def test_pixels_have_their_room_where_the_system_cannot_set_it_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")  # as on macOS
+    with new_pixels(tmp_path / "images.npy", (2, 3, 3, 1)) as pixels:
+        pixels[1] = 7
+    assert np.load(tmp_path / "images.npy")[:, 0, 0, 0].tolist() == [0, 7]
