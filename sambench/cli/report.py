@@ -34,7 +34,7 @@ class Content:
         show_default="the suite's, or made of the patterns",
     )
     out: Path | None = option(
-        "DIR", "Write into another folder than results/reports, as where results are read only."
+        "DIR", "Write into another folder than results/reports, as where that cannot be written."
     )
     names: Path | None = option(
         "FILE", "A YAML file with the names to show for optimizers, models and datasets."

@@ -22,7 +22,7 @@ from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ConfigError, StoreError, UserError, did_you_mean
+from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table, searches_left
@@ -103,24 +103,18 @@ class Report:
     def write(
         self, screen: Screen, out: Path | None, name: str
     ) -> tuple[Document, tuple[Path, ...]]:
-        """Write the report into a folder of that name and show it; return it and its files.
-
-        A StoreError if it cannot be written there.
-        """
+        """Write the report into a folder of that name and show it; return it and its files."""
         screen.warn_of_damage(self.found.damaged)
         if self.predictions is not None:
             self._warn_of_missing(screen)
         document = self._document()
         folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
-        try:
-            written = write_report(
-                document,
-                (out or self.store.root / "reports") / (folder[:200] or "report"),
-                every_table=bool(self.found.plan.suite),
-                predictions=self.predictions,
-            )
-        except StoreError as error:
-            raise StoreError(f"{error}, with `--out DIR`") from error
+        written = write_report(
+            document,
+            (out or self.store.root / "reports") / (folder[:200] or "report"),
+            every_table=bool(self.found.plan.suite),
+            predictions=self.predictions,
+        )
         _show(screen, document, written)
         return document, written
 

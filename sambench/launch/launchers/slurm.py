@@ -29,6 +29,7 @@ from sambench.launch.signals import stop_on_signal
 from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
 from sambench.launch.unit import conclude, mark_ended
 from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.status import in_one_line
 from sambench.store.tree import Store
 
 SUBMISSION, SCRIPT = "slurm.json", "job.sh"
@@ -99,13 +100,10 @@ def _queued(
         last = [job for job in list(runs)[-1:] if not job.startswith("_")]
         if not queue and own and any(slurm_jobs.read_end(job) is None for job in last):
             raise LaunchError("squeue shows no job, though Slurm knows of some; try again later")
-        ours = (job for job in queue.values() if path.parent.name in job.comment)
-        by_task = {job.id[job.id.find("_") :]: job for job in ours}
+        ours = [job for job in queue.values() if path.parent.name in job.comment]
+        there = queue | {job.id[job.id.find("_") :]: job for job in ours}
         for job, ids in runs.items():
-            found, listed = (
-                queue.get(job) or by_task.get(job),
-                [ids] if isinstance(ids, str) else ids,
-            )
+            found, listed = there.get(job), [ids] if isinstance(ids, str) else ids
             places = tuple(known[run] for run in listed if run in known)
             if found and places and path.parent.name in f"{found.comment} {found.name}":
                 yield found, path.parent, places
@@ -203,12 +201,14 @@ class _Launch:
 
     def _conclude(self, job: str, end: End) -> None:
         folder, places = self.left.pop(job)
-        log = folder / f"{job}.log"
+        log, text = folder / f"{job}.log", ""
+        with suppress(OSError):
+            text = log.read_text(errors="replace")
         lost = [place for place in places if self._goes_on(place, end)]
         for place in (place for place in places if place not in lost):
             reason = f"its Slurm job {job} is over ({end}); "
             reason += f"see {log}" if log.exists() else f"it left no log in {folder}"
-            if last := _last_line(log):
+            if last := in_one_line(text)[:300]:
                 reason += f", which ends: {last}"
             conclude(
                 self.manifest,
@@ -249,14 +249,6 @@ def _note_submission(manifest: Path, number: str, tasks: Sequence[Sequence[str]]
     """Write the ids of the runs of each task of an array job, whose number may not be known yet."""
     runs = {f"{number}_{task}": ids for task, ids in enumerate(tasks)}
     write_json(manifest.with_name(SUBMISSION), {"version": 2, "runs": runs})
-
-
-def _last_line(log: Path) -> str:
-    """Return the last line that a job wrote, or nothing."""
-    lines = [""]
-    with suppress(OSError):
-        lines += log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300]
 
 
 def _summary(jobs: Sequence[Job]) -> str:
