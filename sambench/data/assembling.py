@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 
 from sambench.data.decoding import is_dicom, read_header
@@ -63,7 +62,7 @@ def _one(source: Source, request: Request) -> Listing:
     samples: list[Sample] = []
     shipped = str(getattr(source.scan, "__module__", "")).startswith("sambench.")
     # others may list images in the order of a folder or a set, which is another one each time
-    for sample in listing.samples if shipped else sorted(listing.samples, key=attrgetter("path")):
+    for sample in listing.samples if shipped else sorted(listing.samples, key=lambda s: s.path):
         patient, frames = sample.facts.get("patient"), 1
         if sample.pixels is None and (every or is_dicom(sample.path)):
             told, frames = read_header(sample.path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import msgspec
@@ -107,8 +107,11 @@ def family_of(name: str, row: Mapping[str, Any]) -> Family:
     """Return the family that a row describes, which the function that it names reads."""
 
     def scan(request: Request) -> Listing:
-        module, _, function = family.read.rpartition(".")
-        reader = getattr(import_module(f"sambench.data.{module}"), function)
+        try:
+            reader = resolve_name("sambench.data." + ":".join(family.read.rsplit(".", 1)))
+        except (ImportError, AttributeError) as error:
+            said = f"`read: {family.read}` of dataset {name!r} in published.yaml is no function"
+            raise ConfigError(f"{said} ({error}); name one that is there") from error
         listing: Listing = reader(family, request)
         return listing
 

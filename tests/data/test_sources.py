@@ -8,8 +8,9 @@ from dataclasses import fields
 
 import pytest
 
-from sambench.data.family import Family, rows
-from sambench.data.source import COMMON, sources
+from sambench.data.family import Family, family_of, rows
+from sambench.data.source import COMMON, Request, sources
+from sambench.errors import ConfigError
 
 NAMES = [s.name for s in sources.list() if not s.simulated and s.name != "chestmnist"]
 
@@ -73,3 +74,17 @@ def test_every_key_of_a_row_is_read(name):
 def test_a_spelling_is_of_a_class(name):
     row = rows()[name]
     assert {*row.get("spellings", {}).values()} <= {*row.get("classes", ())}
+
+
+@pytest.mark.parametrize(
+    ("read", "why"),
+    [
+        ("sources.folder.scn", "module 'sambench.data.sources.folder' has no attribute 'scn'"),
+        ("sources.foldr.scan", "No module named 'sambench.data.sources.foldr'"),
+    ],
+)
+def test_a_misspelled_reader_is_named(read, why):
+    with pytest.raises(ConfigError) as caught:
+        family_of("mine", {**rows()["folder"], "read": read}).scan(Request())
+    said = f"`read: {read}` of dataset 'mine' in published.yaml is no function ({why})"
+    assert str(caught.value) == f"{said}; name one that is there"
