@@ -25,8 +25,8 @@ class Content:
         "Show the records and the arithmetic of one number, such as sam/accuracy or "
         "resnet50/sam/top (with --published: claim/sam-beats-adam); write nothing.",
     )
-    write_predictions: bool = flag(
-        "Also write predictions.csv, with a row for each test image of each run.", "--predictions"
+    predictions: bool = flag(
+        "Also write predictions.csv, with a row for each test image of each run."
     )
     name: str | None = option(
         "NAME",

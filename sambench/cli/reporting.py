@@ -87,7 +87,7 @@ class Report:
         study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
         self.published = content.published or bool(found.plan.tables)
-        self.predictions = found.predictions if content.write_predictions else None
+        self.predictions = found.predictions if content.predictions else None
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
