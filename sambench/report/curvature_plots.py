@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +42,24 @@ def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
 
     A StoreError is raised if an array file is missing or damaged, or the folder cannot be written.
     """
-    written = []
-    for name, section, kind, draw in _studies(record):
-        arrays = read_arrays(folder / section["file"], kind)
-        picture = folder / f"{name}.png"
-        write_bytes(picture, draw(record, section, arrays))
-        written.append(picture)
-    return tuple(written)
-
-
-def _studies(record: RunRecord) -> Iterator[tuple[str, Section, str, Draw]]:
-    """Yield name, section, kind of array file and drawing of every figure there is to draw."""
     hessian = record.hessian or {}
-    if "density" in hessian:
-        yield "density", hessian["density"], "spectral density", density_png
     landscape = hessian.get("landscape", {})
-    drawings: tuple[tuple[str, str, Draw], ...] = (
-        ("line", "line", line_png),
-        ("plane", "plane", plane_png),
-        ("eigenvectors", "eigenvectors", eigenvectors_png),
-        ("surface", "plane", surface_png),
-    )
-    for name, of, draw in drawings:
-        if of in landscape:
-            yield f"landscape-{name}", landscape[of], landscape[of]["kind"], draw
+    studies: list[tuple[str, str, Section | None, Draw]] = [  # no kind: as the section says
+        ("density", "spectral density", hessian.get("density"), density_png),
+        ("landscape-line", "", landscape.get("line"), line_png),
+        ("landscape-plane", "", landscape.get("plane"), plane_png),
+        ("landscape-eigenvectors", "", landscape.get("eigenvectors"), eigenvectors_png),
+        ("landscape-surface", "", landscape.get("plane"), surface_png),
+    ]
     for id, section in landscape.get("interpolations", {}).items():
-        yield f"interpolation-{id}", section, "interpolation", interpolation_png
+        studies.append((f"interpolation-{id}", "interpolation", section, interpolation_png))
+    written = []
+    for name, kind, section, draw in studies:
+        if section is not None:
+            arrays = read_arrays(folder / section["file"], kind or section["kind"])
+            written.append(folder / f"{name}.png")
+            write_bytes(written[-1], draw(record, section, arrays))
+    return tuple(written)
 
 
 def _titled(figure: Figure, record: RunRecord, section: Section, what: str) -> bytes:

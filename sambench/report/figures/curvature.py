@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from sambench.analysis.groups import Line, by_key
+from sambench.analysis.groups import by_key
 from sambench.analysis.inference import Floats
 from sambench.analysis.metrics import Metric, collapsed, find_metric, value_at
 from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
@@ -48,7 +48,7 @@ Studied = tuple[RunRecord, Mapping[str, Any], Arrays]
 
 def flatness(_: Material, setting: Setting) -> Drawn:
     """Draw accuracy against the top eigenvalue above, against the trace below."""
-    measured = [(m, with_accuracy([setting.group], m)) for m in map(find_metric, FLATNESS)]
+    measured = [(m, list(with_accuracy([setting.group], m))) for m in map(find_metric, FLATNESS)]
     drawn = [one for one in measured if sum(run.sound for run in one[1]) >= LEAST_RANKED]
     if not drawn:
         return f"fewer than {LEAST_RANKED} runs have a measured curvature"
@@ -178,18 +178,16 @@ def densities(material: Material, setting: Setting) -> Drawn:
 
 def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studied]:
     """Return the first run of each optimizer that was studied so, by title."""
-    found = ((line.title, next(_of_line(material, line, what), None)) for line in setting.lines)
-    return {title: studied for title, studied in found if studied is not None}
-
-
-def _of_line(material: Material, line: Line, what: str) -> Iterator[Studied]:
-    for record in line.completed:
-        section: Any = value_at(record, f"hessian.{what}")
-        if section is not None:
-            kind = section.get("kind", "spectral density")
-            arrays = material.arrays(record, section["file"], kind, NEEDS[what])
-            if arrays and _can_be_drawn(section, arrays):
-                yield record, section, arrays
+    found: dict[str, Studied] = {}
+    for line in setting.lines:
+        for record in line.completed:
+            section: Any = value_at(record, f"hessian.{what}")
+            if section is not None and line.title not in found:
+                kind = section.get("kind", "spectral density")
+                arrays = material.arrays(record, section["file"], kind, NEEDS[what])
+                if arrays and _can_be_drawn(section, arrays):
+                    found[line.title] = record, section, arrays
+    return found
 
 
 def _can_be_drawn(section: Mapping[str, Any], arrays: Arrays) -> bool:
