@@ -298,5 +298,6 @@ def coarse(groups: Iterable[Group], metric: Metric) -> int | None:
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:
     """Return how flatness, by the first measure of it that can tell, and accuracy rank together."""
     runs = (with_accuracy(study.groups, find_metric(name)) for name in FLATNESS)
-    found = (rank_together(measured) for measured in runs if len(measured) <= MOST_RANKED)
+    some = (list(itertools.islice(measured, MOST_RANKED + 1)) for measured in runs)
+    found = (rank_together(measured) for measured in some if len(measured) <= MOST_RANKED)
     return next(filter(None, found), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,10 +65,11 @@ class Metric:
         return tuple(map(self._printed, values_at(records, self.column), records))
 
     def _printed(self, found: object, record: RunRecord) -> float | None:
-        if isinstance(found, list | tuple) and found:
-            found = math.fsum(found) / len(found)
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            return None
+        if not isinstance(found, float):
+            if isinstance(found, list | tuple) and found:
+                found = math.fsum(found) / len(found)
+            elif isinstance(found, bool) or not isinstance(found, int):
+                return None
         if not math.isfinite(found):
             return None
         if self.two_classes != 1.0 and len((record.data or {}).get("classes") or ()) == 2:
@@ -107,11 +109,15 @@ def value_at(record: RunRecord, path: str) -> object:
 
 def values_at(records: Iterable[RunRecord], path: str) -> list[object]:
     """Return what stands at a path in each record, None where there is nothing."""
-    runs, (section, *keys) = list(records), path.split(".")
+    runs = list(records)
     try:  # ten times as fast as key by key
-        return [None if found is UNSET else found for found in map(attrgetter(path), runs)]
+        return [None if found is UNSET else found for found in map(_getter(path), runs)]
     except AttributeError:  # a run lacks it, or its section is a mapping
+        section, *keys = path.split(".")
         return [_look_up(getattr(run, section), keys) for run in runs]
+
+
+_getter = functools.cache(attrgetter)
 
 
 def _look_up(found: Any, keys: Sequence[str]) -> object:

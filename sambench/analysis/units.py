@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
-from sambench.analysis.inference import FOLDS, SEEDS, Floats, Keys, t_quantile
+from sambench.analysis.inference import Floats, Keys, t_quantile
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import DIVERGED, RunRecord
@@ -37,6 +37,8 @@ class Table:
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
         there = np.isfinite(of_runs)
+        if len(self.keys) == len(self.unit):  # a run each
+            return np.where(there, of_runs, np.nan)
         sums, numbers = np.zeros((2, len(self.keys), of_runs.shape[1]))
         np.add.at(sums, self.unit, np.where(there, of_runs, 0.0))
         np.add.at(numbers, self.unit, there)
@@ -87,8 +89,7 @@ def timed_alike(group: Group) -> NDArray[np.bool_]:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
+class Summary(NamedTuple):
     """What the completed runs of one optimizer say of one metric, on the printed scale."""
 
     records: tuple[RunRecord, ...]  # the runs that count
@@ -98,7 +99,6 @@ class Summary:
     spread: float | None  # SD; for a ratio a factor, exp of the SD of logarithms; None for one unit
     low: float | None  # of the 95 % interval of the mean; None for one unit
     high: float | None
-    unit: str  # what is counted
     source: str  # setting/optimizer/metric
     no_minimum: int = 0  # runs with a curvature of zero or below, which are not counted
     collapsed: int = 0  # runs that predict one class for every image
@@ -148,7 +148,6 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         spread=spread,
         low=low,
         high=high,
-        unit=(SEEDS if folds is None else FOLDS).unit,
         source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
@@ -168,16 +167,16 @@ class Measured(NamedTuple):
     minimum: bool  # no measure of its curvature is zero or negative, and it did not collapse
 
 
-def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
-    """Return the completed runs that have both a curvature and a test accuracy."""
+def with_accuracy(groups: Iterable[Group], metric: Metric) -> Iterator[Measured]:
+    """Yield the completed runs that have both a curvature and a test accuracy."""
     accuracy = find_metric("accuracy")
-    return [
+    return (
         Measured(value, score, group.unit(run), group.title, line.label, sure and not flat, minimum)
         for group in groups
         for line in group.lines
         for run, value, flat, sure, minimum in line.read(metric)
         if (score := accuracy.of(run)) is not None
-    ]
+    )
 
 
 def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrelation] | None:

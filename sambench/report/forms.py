@@ -165,10 +165,11 @@ def runs_table(groups: Sequence[Group]) -> Rows:
         columns[name] = values_at(runs, f"config.{name}")
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
+    place = {id(run): n for n, run in enumerate(run for line in lines for run in line.records)}
+    places = [place[id(run)] for run in runs]
     for metric in measured(runs):
-        of_lines = (zip(line.records, line.numbers(metric), strict=True) for line in lines)
-        value_of = {id(run): value for pairs in of_lines for run, value in pairs}
-        columns[metric.name] = [value_of[id(run)] for run in runs]
+        values = [value for line in lines for value in line.numbers(metric)]
+        columns[metric.name] = [values[n] for n in places]
     yield columns
     yield from zip(*columns.values(), strict=True)
 
