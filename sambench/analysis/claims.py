@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
@@ -26,6 +25,8 @@ OF_LINES = ("base", "lr")
 
 Cell = tuple[str, str]
 """Architecture and optimizer."""
+Where = Mapping[str, Sequence[Any]]
+"""What a paper's own data and protocol are: the allowed values of settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +62,6 @@ class Expectation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A sentence of a paper, where it may be judged, and the inequalities that it stands for."""
-
-    name: str
-    paper: str
-    sentence: str
-    source: str
-    where: Mapping[str, Sequence[Any]]
-    expectations: tuple[Expectation, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What our runs say of one inequality."""
 
@@ -94,9 +83,12 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What our runs say of a claim."""
+    """What our runs say of a claim, a sentence of a paper, and of each of its inequalities."""
 
-    claim: Claim
+    name: str
+    paper: str
+    sentence: str
+    source: str  # place in the paper
     evidence: tuple[Evidence, ...]
 
     @property
@@ -105,23 +97,6 @@ class Finding:
         standings = {found.standing for found in self.evidence}
         worst = next((one for one in (REFUTED, NOT_REPRODUCED) if one in standings), UNDECIDED)
         return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else worst
-
-
-@cache
-def claims() -> tuple[Claim, ...]:
-    """Return the claims of `claims.yaml`."""
-    return tuple(
-        Claim(
-            name=given["name"],
-            paper=paper["paper"],
-            sentence=given["sentence"],
-            source=given["source"],
-            where=paper["where"],
-            expectations=tuple(e for item in given["expect"] for e in _expectations(item, paper)),
-        )
-        for paper in read_own_yaml("sambench.analysis", "claims.yaml")["papers"]
-        for given in paper["claims"]
-    )
 
 
 def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable[Expectation]:
@@ -142,26 +117,35 @@ def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable
 
 
 def examine(groups: Sequence[Group]) -> tuple[Finding, ...]:
-    """Say of each claim what the runs show, those of the paper's own protocol alone.
+    """Say of each claim of `claims.yaml` what the runs show, those of the paper's protocol alone.
 
     The note below the table of claims says what each standing means. A claim asks for all of its
     inequalities, so that for "held" no correction is due.
     """
-    return tuple(_examine(claim, [g for g in groups if _fits(g, claim)]) for claim in claims())
+    findings = []
+    for paper in read_own_yaml("sambench.analysis", "claims.yaml")["papers"]:
+        where = paper["where"]
+        fitting = [group for group in groups if _fits(group, where)]
+        for claim in paper["claims"]:
+            asked = [e for item in claim["expect"] for e in _expectations(item, paper)]
+            told = {key: claim[key] for key in ("name", "sentence", "source")}
+            evidence = _judged(asked, fitting, where)
+            findings.append(Finding(paper=paper["paper"], evidence=evidence, **told))
+    return tuple(findings)
 
 
-def _fits(group: Group, claim: Claim) -> bool:
+def _fits(group: Group, where: Where) -> bool:
     """Whether a group is of a claim's data and protocol, base and learning rate apart."""
     setting = group.setting
-    values = {name: getattr(setting, name, None) for name in claim.where}
+    values = {name: getattr(setting, name, None) for name in where}
     values |= {"stop": setting.stop.rule} if "stop" in values else {}
     return family(setting.model) is not None and all(
-        values[name] in allowed for name, allowed in claim.where.items() if name not in OF_LINES
+        values[name] in allowed for name, allowed in where.items() if name not in OF_LINES
     )
 
 
-def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Group, Line]]:
-    asked = {name: claim.where[name] for name in OF_LINES if name in claim.where}
+def _lines(cell: Cell, groups: Sequence[Group], where: Where) -> list[tuple[Group, Line]]:
+    asked = {name: where[name] for name in OF_LINES if name in where}
     return [
         (group, line)
         for group, line in lines_of(groups, *cell)
@@ -169,8 +153,10 @@ def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Grou
     ]
 
 
-def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
-    found = [(e, _pairs(e, groups, claim)) for e in claim.expectations]
+def _judged(
+    asked: Sequence[Expectation], groups: Sequence[Group], where: Where
+) -> tuple[Evidence, ...]:
+    found = [(e, _pairs(e, groups, where)) for e in asked]
     evidence = {e: one for e, one in found if isinstance(one, Evidence)}
     pairs = [(e, one) for e, one in found if isinstance(one, Group)]
     for metric, some in by_key(pairs, lambda pair: pair[0].metric).items():
@@ -183,15 +169,15 @@ def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
                 comparison=corrected,
                 alone=alone.p,
             )
-    return Finding(claim=claim, evidence=tuple(evidence[e] for e in claim.expectations))
+    return tuple(evidence[e] for e in asked)
 
 
-def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> Group | Evidence:
+def _pairs(expectation: Expectation, groups: Sequence[Group], where: Where) -> Group | Evidence:
     """Return the two lines of an inequality, or what is said of it without a comparison."""
     if expectation.correlation:
         return _ranked(expectation, groups)
     first, second = (
-        _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
+        _lines(cell, groups, where) for cell in (expectation.baseline, expectation.candidate)
     )
     if not first or not second:
         return Evidence(expectation=expectation, standing=NOT_TESTED)

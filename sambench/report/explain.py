@@ -62,7 +62,7 @@ def sources_of(
             partial(lines_of, TEMPLATE, "comparison", found=one), (over, titles, _names(one.metric))
         )
     for finding in findings:
-        names = (finding.claim.name, finding.claim.sentence)
+        names = (finding.name, finding.sentence)
         yield Source(partial(lines_of, TEMPLATE, "claim", found=finding), (("claim",), names))
     for name, tuning in zip(names_of(search), search.tunings, strict=True) if search else ():
         facts = {"name": name, "tuning": tuning, "chosen": chosen_text(tuning)}

@@ -110,9 +110,9 @@ CLAIMS = ("Claim", "Our runs", "Held", "Refuted", "Not reproduced", "Undecided",
 
 def claims_table(findings: Sequence[Finding]) -> Table:
     """Return a row for each claim; below, every inequality that our runs speak to, with numbers."""
-    rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
+    rows = tuple((found.sentence, tuple(_claim(found))) for found in findings)
     judged = [one for f in findings for one in f.evidence if one.standing != NOT_TESTED]
-    sources = ", ".join(dict.fromkeys(found.claim.paper for found in findings))
+    sources = ", ".join(dict.fromkeys(found.paper for found in findings))
     return Table(
         title=f"Claims of {sources}",
         headings=CLAIMS,
@@ -124,7 +124,7 @@ def claims_table(findings: Sequence[Finding]) -> Table:
 
 def _claim(found: Finding) -> Iterable[Cell]:
     standings = [one.standing for one in found.evidence]
-    yield Cell(text=found.standing, source=f"claim/{found.claim.name}")
+    yield Cell(text=found.standing, source=f"claim/{found.name}")
     for kind in STANDINGS:
         number = standings.count(kind)
         yield Cell(text=str(number), numbers={"inequalities": number})

@@ -118,7 +118,7 @@ def test_claims_rank_the_runs_that_the_answer_ranks(make_record: RecordMaker) ->
         for seed, (value, converged) in enumerate(tops)
     ]  # fmt: skip
     study = build_study(runs, ReportSettings(baseline="adam"))
-    claim = next(one for one in examine(study.groups) if one.claim.name == "flatter-generalizes")
+    claim = next(one for one in examine(study.groups) if one.name == "flatter-generalizes")
     found = flat_and_accurate(study)
     assert found is not None
     assert claim.evidence[0].correlation == found[0]

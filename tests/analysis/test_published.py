@@ -173,7 +173,7 @@ def test_what_holds_by_another_size_than_the_printed_one_says_so(
     for gain, other in ((1.0, True), (3.8, False)):
         accuracies = {"adam": EIGHT, "sam": up(EIGHT, gain)}
         groups = build_groups(make_runs(accuracies, model="resnet50", **PAPER), "adam")
-        found = next(f for f in examine(groups) if f.claim.name == "sam-beats-adam")
+        found = next(f for f in examine(groups) if f.name == "sam-beats-adam")
         one = next(e for e in found.evidence if e.comparison is not None)
         assert (one.standing, one.other_size) == (HELD, other)
         (line,) = (note for note in claims_table([found]).notes if note.startswith("held: "))

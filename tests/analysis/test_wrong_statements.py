@@ -42,7 +42,7 @@ def up(values: list[float], gain: float, wobble: float = 0.1) -> list[float]:
 
 
 def of(records: list, name: str) -> dict[str, str]:  # type: ignore[type-arg]
-    return {found.claim.name: found.standing for found in examine(build_groups(records, name))}
+    return {found.name: found.standing for found in examine(build_groups(records, name))}
 
 
 def test_1_a_claim_is_judged_on_the_papers_own_data(make_runs: StudyMaker) -> None:
