@@ -30,8 +30,8 @@ Where = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expectation:
-    """One inequality of a claim."""
+class Inequality:
+    """One inequality of a claim, and what our runs say of it."""
 
     paper: str
     datasets: tuple[str, ...]  # on which the claim is made
@@ -40,7 +40,12 @@ class Expectation:
     metric: Metric
     expected: str  # "better", "worse" or "not better"
     factor: float = 1.0  # least ratio of the baseline to the candidate that "better" asks for
-    correlation: bool = False  # runs with a better metric are more accurate, by ranks
+    ranked: bool = False  # runs with a better metric are more accurate, by ranks
+    standing: str = NOT_TESTED  # one of `STANDINGS`
+    comparison: Comparison | None = None  # corrected over the claim; None where there is none
+    alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
+    correlation: RankCorrelation | None = None  # of a claim about ranks
+    why: str = ""  # nothing is said, where that is so
 
     @property
     def printed(self) -> float | None:
@@ -54,28 +59,16 @@ class Expectation:
             rows[cell].of(self.metric.name) if cell in rows else None
             for cell in (self.candidate, self.baseline)
         )
-        if one is None or other is None or self.correlation:
+        if one is None or other is None or self.ranked:
             return None
         if self.metric.ratio:
             return one / other if min(one, other) > 0 else None
         return round(one - other, 9)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What our runs say of one inequality."""
-
-    expectation: Expectation
-    standing: str  # one of `STANDINGS`
-    comparison: Comparison | None = None  # corrected over the claim; None where there is none
-    alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
-    correlation: RankCorrelation | None = None  # of a claim about ranks
-    why: str = ""  # nothing is said, where that is so
-
     @property
     def other_size(self) -> bool:
         """Whether our interval excludes the printed difference, whatever it says of its sign."""
-        printed, found = self.expectation.printed, self.comparison
+        printed, found = self.printed, self.comparison
         if printed is None or found is None or found.low is None or found.high is None:
             return False
         return found.enough and not found.low <= printed <= found.high
@@ -89,7 +82,7 @@ class Finding:
     paper: str
     sentence: str
     source: str  # place in the paper
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Inequality, ...]
 
     @property
     def standing(self) -> str:
@@ -99,12 +92,12 @@ class Finding:
         return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else worst
 
 
-def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable[Expectation]:
+def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable[Inequality]:
     ranked = "correlation" in item
     optimizer = item.get("optimizer", "adam")
     for model in item.get("models", FAMILIES):
         for metric in [item["correlation"]] if ranked else item["metrics"]:
-            yield Expectation(
+            yield Inequality(
                 paper=paper["paper"],
                 datasets=tuple(paper["where"]["dataset"]),
                 candidate=(model, optimizer),
@@ -112,7 +105,7 @@ def _expectations(item: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterable
                 metric=find_metric(metric),
                 expected=item["expected"],
                 factor=float(item.get("factor", 1)),
-                correlation=ranked,
+                ranked=ranked,
             )
 
 
@@ -154,36 +147,30 @@ def _lines(cell: Cell, groups: Sequence[Group], where: Where) -> list[tuple[Grou
 
 
 def _judged(
-    asked: Sequence[Expectation], groups: Sequence[Group], where: Where
-) -> tuple[Evidence, ...]:
-    found = [(e, _pairs(e, groups, where)) for e in asked]
-    evidence = {e: one for e, one in found if isinstance(one, Evidence)}
-    pairs = [(e, one) for e, one in found if isinstance(one, Group)]
+    asked: Sequence[Inequality], groups: Sequence[Group], where: Where
+) -> tuple[Inequality, ...]:
+    found = [(one, _pair(one, groups, where)) for one in asked]
+    judged = {one: made for one, made in found if isinstance(made, Inequality)}
+    pairs = [(one, made) for one, made in found if isinstance(made, Group)]
     for metric, some in by_key(pairs, lambda pair: pair[0].metric).items():
         together, _ = compare([group for _, group in some], metric)
-        for (expectation, group), (corrected,) in zip(some, together, strict=True):
+        for (one, group), (corrected,) in zip(some, together, strict=True):
             ((alone,),), _ = compare([group], metric)
-            evidence[expectation] = Evidence(
-                expectation=expectation,
-                standing=_standing(expectation, alone, corrected),
-                comparison=corrected,
-                alone=alone.p,
-            )
-    return tuple(evidence[e] for e in asked)
+            standing = _standing(one, alone, corrected)
+            judged[one] = replace(one, standing=standing, comparison=corrected, alone=alone.p)
+    return tuple(judged[one] for one in asked)
 
 
-def _pairs(expectation: Expectation, groups: Sequence[Group], where: Where) -> Group | Evidence:
+def _pair(asked: Inequality, groups: Sequence[Group], where: Where) -> Group | Inequality:
     """Return the two lines of an inequality, or what is said of it without a comparison."""
-    if expectation.correlation:
-        return _ranked(expectation, groups)
-    first, second = (
-        _lines(cell, groups, where) for cell in (expectation.baseline, expectation.candidate)
-    )
+    if asked.ranked:
+        return _ranked(asked, groups)
+    first, second = (_lines(cell, groups, where) for cell in (asked.baseline, asked.candidate))
     if not first or not second:
-        return Evidence(expectation=expectation, standing=NOT_TESTED)
+        return asked
     if len(first) > 1 or len(second) > 1:
         why = "several settings or hyperparameters fit, and none is chosen"
-        return Evidence(expectation=expectation, standing=UNDECIDED, why=why)
+        return replace(asked, standing=UNDECIDED, why=why)
     (one, baseline), (group, candidate) = first[0], second[0]
     if one is not group:  # the models tell the lines apart
         baseline, candidate = (
@@ -194,11 +181,11 @@ def _pairs(expectation: Expectation, groups: Sequence[Group], where: Where) -> G
     return Group(setting=group.setting, lines=lines, title=group.title, baseline=True)
 
 
-def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison) -> str:
-    expected, factor = expectation.expected, expectation.factor
+def _standing(asked: Inequality, alone: Comparison, corrected: Comparison) -> str:
+    expected, factor = asked.expected, asked.factor
     opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
     wanted = (WORSE, EQUIVALENT) if expected == NOT_BETTER else (expected,)
-    low, high, printed = corrected.low, corrected.high, expectation.printed
+    low, high, printed = corrected.low, corrected.high, asked.printed
     if not alone.enough:
         return UNDECIDED
     if corrected.verdict in opposite[expected] or (factor > 1 and (low or 0.0) > 1 / factor):
@@ -211,12 +198,12 @@ def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison
     return NOT_REPRODUCED
 
 
-def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
+def _ranked(asked: Inequality, groups: Sequence[Group]) -> Inequality:
     """Judge whether flatter runs of an architecture are the more accurate ones."""
-    fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
-    found = rank_together(with_accuracy(fitting, expectation.metric))
+    fitting = [g for g in groups if family(g.setting.model) == asked.candidate[0]]
+    found = rank_together(with_accuracy(fitting, asked.metric))
     if found is None:
-        return Evidence(expectation=expectation, standing=NOT_TESTED)
+        return asked
     low, high = found[0].interval or (math.nan, math.nan)
     standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
-    return Evidence(expectation=expectation, standing=standing, correlation=found[0])
+    return replace(asked, standing=standing, correlation=found[0])

@@ -97,15 +97,15 @@ def test_a_claims_printed_numbers_are_those_of_its_own_paper_and_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A second paper, or another data set, prints other numbers of the same cells."""
-    claim = next(claim for claim in claims() if claim.name == "sam-beats-adam")
-    before = [one.printed for one in claim.expectations]
+    claim = next(claim for claim in examine(()) if claim.name == "sam-beats-adam")
+    before = [one.printed for one in claim.evidence]
     rows = printed_rows()
     other = [replace(row, paper="another", values={"test_accuracy": 1.0}) for row in rows]
     elsewhere = [replace(row, dataset="cifar10", values={"test_accuracy": 2.0}) for row in rows]
     monkeypatch.setattr(
         "sambench.analysis.claims.printed_rows", lambda: (*rows, *other, *elsewhere)
     )
-    assert [one.printed for one in claim.expectations] == before
+    assert [one.printed for one in claim.evidence] == before
 
 
 def test_repeated_baselines_are_the_same_numbers() -> None:
