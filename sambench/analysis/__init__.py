@@ -1,10 +1,10 @@
 """From records to statements, without torch.
 
 metrics               what is compared, and which direction is better
-groups, grouping      records by setting and optimizer, and what these are called
+groups, grouping      records by setting and optimizer, what these are called; one comparison
 units                 runs as units: seeds or folds
 inference             the tests, intervals, equivalence
-comparison, families  one statement; all by one metric, corrected together
+families              all comparisons by one metric, corrected together
 study, decision       everything that a report says; which optimizer to choose, at what loss
 contrast              two optimizers or two sets of runs, setting by setting
 published, claims     the papers' numbers and claims, and what our runs say of them

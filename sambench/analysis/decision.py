@@ -12,8 +12,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from sambench.analysis import inference
-from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
-from sambench.analysis.groups import Group, by_key, repeat
+from sambench.analysis.groups import BETTER, UNDECIDED, WORSE, Group, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation

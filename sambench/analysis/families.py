@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sambench.analysis import inference
-from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import Group, by_key
+from sambench.analysis.groups import Comparison, Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
 from sambench.analysis.units import Table, tabulate, timed_alike

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scipy import stats
 
-from sambench.analysis.claims import HELD, NOT_BETTER, claims, examine
+from sambench.analysis.claims import HELD, NOT_BETTER, examine
 from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import METRICS
