@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sambench.analysis.comparison import BETTER, WORSE
 from scipy import stats
 
 from sambench.analysis.claims import HELD, NOT_BETTER, examine
-from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
