@@ -62,11 +62,6 @@ def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
     return record if same is own else replace(record, environment=same)
 
 
-def is_absent(error: DamagedError) -> bool:
-    """Whether a record could not be read since there is none."""
-    return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
-
-
 class Store:
     """All runs below one results folder; they lie in `<root>/runs/<name>/`.
 
@@ -96,12 +91,7 @@ class Store:
 
     def load(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record, or None where there is none."""
-        try:
-            return self.read(self.folder(config) / RECORD, expected=config)
-        except DamagedError as error:
-            if is_absent(error):
-                return None
-            raise
+        return self.read(self.folder(config) / RECORD, expected=config)
 
     def look(self, config: RunConfig) -> tuple[RunRecord | None, str]:
         """Return a run's record, if there is one, and how it is damaged, if it is."""
@@ -115,10 +105,12 @@ class Store:
         record = self.load(config)
         return record if record is not None and record.status == COMPLETED else None
 
-    def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord:
-        """Read one record file, of the expected run where that is known."""
+    def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord | None:
+        """Read one record file, if it is there, of the expected run where that is known."""
         try:
             text, intact = unsealed(read_whole(path).decode(), SEALED)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedError(f"{path} cannot be read: {error}") from error
         try:
@@ -200,9 +192,10 @@ class Store:
             known = set(there)
             for name in there if names is None else (name for name in names if name in known):
                 try:
-                    found.append(_sharing(self.read(self.runs / name / RECORD), alike))
+                    if record := self.read(self.runs / name / RECORD):
+                        found.append(_sharing(record, alike))
                 except DamagedError as error:
-                    damaged += [] if is_absent(error) else [str(error)]
+                    damaged.append(str(error))
         return found, damaged
 
     def damaged(self, patterns: Sequence[str]) -> list[str]:
