@@ -192,7 +192,7 @@ def show_table(
     completed = [record for record in records if record.status == COMPLETED]
     if not completed:
         return []
-    states = counts(Survey(store=store).of(configs))
+    states = counts(Survey(store=store, known={r.id: r for r in records}).of(configs))
     absent = {why: states[state] for state, why in _ABSENT.items() if state in states}
     first, *rest = build_tables(records, asked, configs, roles)
     if absent:
