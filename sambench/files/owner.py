@@ -22,8 +22,6 @@ from typing import Annotated, Literal
 from sambench.errors import UserError
 from sambench.files.definition import Count, Definition, decode, plain
 
-VERSION: Literal[2] = 2
-
 STALE_SECONDS = 180.0
 """A claim of another machine is dropped when untouched this long: many heartbeats, and more than
 the minute for which NFS clients may keep a file's age to themselves."""
@@ -32,7 +30,7 @@ the minute for which NFS clients may keep a file's age to themselves."""
 class Owner(Definition, frozen=True, kw_only=True):
     """Who holds a claim: the content of its file."""
 
-    version: Annotated[Literal[2], "Of the format of claims."]
+    version: Annotated[Literal[2], "Of the format of claims."] = 2
     token: Annotated[str, "Of this claim alone."]
     host: Annotated[str, "Name of the machine, for people."]
     machine: Annotated[
@@ -51,7 +49,6 @@ class Owner(Definition, frozen=True, kw_only=True):
     def this_process(cls, device: str) -> Owner:
         """Return ourselves, with a new token."""
         return cls(
-            version=VERSION,
             token=secrets.token_hex(8),
             host=socket.gethostname(),
             machine=_machine(),
@@ -69,8 +66,7 @@ class Owner(Definition, frozen=True, kw_only=True):
         try:
             owner = decode(cls, text)
         except (UserError, ValueError):
-            unknown = dict.fromkeys(("machine", "started", "device"), "")
-            owner = cls(version=VERSION, token="unknown", host="?", pid=0, **unknown)
+            owner = cls(token="unknown", host="?", machine="", pid=0, started="", device="")
         return owner, touched
 
     def to_json(self) -> str:
