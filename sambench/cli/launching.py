@@ -57,17 +57,10 @@ class Request:
         )
 
 
-def launch(
-    screen: Screen,
-    configs: Sequence[RunConfig],
-    request: Request,
-    seen: Sequence[Standing] | None = None,
-) -> int:
-    """Do what is missing of runs, whose standing may have been `seen`; return the exit code."""
+def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> int:
+    """Do what is missing of runs; return the exit code."""
     manifest, launcher = request.manifest, request.launcher
-    store = Store(manifest.results)
-    standings = request.survey().of(configs) if seen is None else seen
-    left = pending(standings)
+    store, left = Store(manifest.results), pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
     todo = [standing.config for standing in left]
     if todo:
@@ -91,7 +84,7 @@ def launch(
     if why := "; ".join(sorted({s.note for s in anew if s.state == STALE})):
         kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
         screen.say(f"done anew, as {why}; {kept}")
-    alone = len(configs) == 1
+    alone = len(standings) == 1
     tally = carry_out(screen, replace(manifest, configs=todo), launcher, alone=alone)
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
     if tally.errors or tally.elsewhere:

@@ -138,14 +138,17 @@ class Study:
         self._warn_of_reach(there)
         if found := self._finals()[2]:  # so that a report says what is not done, were this killed
             write_search(self.manifest.results, found)
-        self._launch(trials, self.searching)
-        self._launch(finals, self.request, None if trials else _of(finals, there))
+        self._launch(self.searching.survey().of(trials), self.searching)
+        self._launch(
+            self.request.survey().of(finals) if trials else _of(finals, there), self.request
+        )
         every, roles, found = self._finals()
         if found is not None:
             self.screen.table(search_table(found, str(write_search(self.manifest.results, found))))
         self._shown = tuple(filter(self._wanted, every))
         begun = {run.id for run in finals}
-        self._launch([run for run in self._shown if run.id not in begun], self.request)
+        tuned = [run for run in self._shown if run.id not in begun]
+        self._launch(self.request.survey().of(tuned), self.request)
         self._done = show_table(
             self.screen, self.manifest.results, self._shown, self.suite.report, roles
         )
@@ -184,18 +187,16 @@ class Study:
         open_ends = settling(build_study(done, self.suite.report, metrics=[]))
         self.screen.say(*filter(None, [open_ends]))
 
-    def _launch(
-        self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
-    ) -> None:
+    def _launch(self, standings: Sequence[Standing], request: Request) -> None:
         """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
-        if not runs or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
+        if not standings or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
             return
         minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:
             left = max(minutes - (time.monotonic() - self._began) / 60, 1e-3)
             launcher = request.launcher.with_options({"minutes": f"{left:.6f}"})
             request = replace(request, launcher=launcher)
-        self._code = launch(self.screen, runs, request, seen) or self._code
+        self._code = launch(self.screen, standings, request) or self._code
 
     def _finals(self) -> tuple[tuple[RunConfig, ...], Roles, SearchRecord | None]:
         """Return the final runs known by now, their roles, and what the search has found."""

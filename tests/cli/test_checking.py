@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sambench.cli.launching import Request
     from sambench.cli.screen import Screen
-    from sambench.config.run_config import RunConfig
+    from sambench.store.status import Standing
     from tests.cli.conftest import Call
 
 RUN = ["--model", "small-cnn", "--opt", "adam", "--epochs", "1", "--device", "cpu"]
@@ -131,9 +131,9 @@ def test_a_plan_says_what_its_runs_are_refused_for_or_warned_of(
     assert (done.code, done.err.count(said)) == (code, 1)
 
 
-def check_alone(screen: Screen, configs: Sequence[RunConfig], request: Request, *_: object) -> int:
+def check_alone(screen: Screen, standings: Sequence[Standing], request: Request) -> int:
     """Refuse runs as `launch` does, and do none."""
-    check_runs(screen, configs, request.manifest.data, ())
+    check_runs(screen, [standing.config for standing in standings], request.manifest.data, ())
     return 0
 
 

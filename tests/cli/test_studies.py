@@ -204,7 +204,7 @@ def test_the_launches_of_a_search_share_the_minutes(
     """Trials, final runs and tuned runs are launched one after the other."""
     minutes, clock = [], itertools.count(0.0, 60.0)
 
-    def launched(screen: Screen, runs: object, request: Request, seen: object) -> int:
+    def launched(screen: Screen, standings: object, request: Request) -> int:
         minutes.append(float(request.launcher.options["minutes"]))
         return 0
 
