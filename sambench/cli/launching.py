@@ -46,15 +46,15 @@ class Request:
     retry: Sequence[str] = ()  # states that are done again (`sambench.store.status.REPEATABLE`)
     launcher: LauncherSettings = LOCAL  # where runs execute, and its options
 
-    def survey(self) -> Survey:
-        """Return who tells the standing of runs."""
+    def standings(self, configs: Iterable[RunConfig]) -> list[Standing]:
+        """Return the standing of each run."""
         data = self.manifest.data
         return Survey(
             store=Store(self.manifest.results),
             curvature=self.manifest.curvature,
             retry=self.retry,
             fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
-        )
+        ).of(configs)
 
 
 def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> int:
@@ -88,7 +88,7 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
     tally = carry_out(screen, replace(manifest, configs=todo), launcher, alone=alone)
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
     if tally.errors or tally.elsewhere:
-        now = replace(request, retry=()).survey().of(todo)
+        now = replace(request, retry=()).standings(todo)
         states = counts(now)
         for state in (FAILED, DAMAGED):
             if number := states.get(state):

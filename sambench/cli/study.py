@@ -67,8 +67,8 @@ class Study:
         finals, _, found = self._finals()
         searches = [tuning for tuning in found.tunings if not tuning.chosen] if found else []
         trials, wanted = self._only(self.trials, finals)
-        standings = self.searching.survey().of(trials)
-        there = request.survey().of(finals)
+        standings = self.searching.standings(trials)
+        there = request.standings(finals)
         standings += _of(wanted, there)
         coming = 0 if request.only else sum(len(tuning.untuned) for tuning in searches)
         queued = chosen.describe_queued(self.manifest.results, [s.config for s in standings])
@@ -133,22 +133,21 @@ class Study:
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
-        there = self.request.survey().of(self.finals)
+        there = self.request.standings(self.finals)
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
         if found := self._finals()[2]:  # so that a report says what is not done, were this killed
             write_search(self.manifest.results, found)
-        self._launch(self.searching.survey().of(trials), self.searching)
-        self._launch(
-            self.request.survey().of(finals) if trials else _of(finals, there), self.request
-        )
+        self._launch(self.searching.standings(trials), self.searching)
+        there = self.request.standings(finals) if trials else _of(finals, there)
+        self._launch(there, self.request)
         every, roles, found = self._finals()
         if found is not None:
             self.screen.table(search_table(found, str(write_search(self.manifest.results, found))))
         self._shown = tuple(filter(self._wanted, every))
         begun = {run.id for run in finals}
         tuned = [run for run in self._shown if run.id not in begun]
-        self._launch(self.request.survey().of(tuned), self.request)
+        self._launch(self.request.standings(tuned), self.request)
         self._done = show_table(
             self.screen, self.manifest.results, self._shown, self.suite.report, roles
         )
@@ -162,7 +161,7 @@ class Study:
             self.screen.say(*too_few(planned_groups(self.finals, self.suite.report)))
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
-                left = forecast(self.request.survey().of(expanded(more, self.manifest.data)))
+                left = forecast(self.request.standings(expanded(more, self.manifest.data)))
                 self.screen.say(
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"

@@ -110,7 +110,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),
         )
-        code = launch(screen, request.survey().of([config]), request)
+        code = launch(screen, request.standings([config]), request)
     done = show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))
     if code == 0 and done:
         _say_more(screen, done[0])
