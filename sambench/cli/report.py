@@ -71,7 +71,14 @@ def report(
         from sambench.report.forms import to_plain
 
         screen, patterns = output.screen(), patterns or []
-        made = Report(patterns, chosen.where or (), place, content)
+        made = Report(
+            patterns,
+            chosen.where or (),
+            place,
+            baseline=content.baseline,
+            names=content.names,
+            published=content.published,
+        )
         if content.explain is not None:
             lines = list(find_source(content.explain, made.sources).explain())
             screen.show(*lines)
@@ -80,6 +87,6 @@ def report(
         whole = made.found.plan.suite or "-".join(patterns) or "all"
         part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
         name = content.name or whole + part
-        document, written = made.write(screen, content.out, name)
+        document, written = made.write(screen, content.out, name, predictions=content.predictions)
         if output.as_json:  # the plain form of a large report takes its time
             output.answer(to_plain(document, written))

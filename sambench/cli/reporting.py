@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -37,9 +37,6 @@ from sambench.store.record import COMPLETED
 from sambench.store.search_record import is_trial, search_path
 from sambench.store.status import outdated
 from sambench.store.tree import RECORD, Store
-
-if TYPE_CHECKING:
-    from sambench.cli.report import Content
 
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
@@ -73,21 +70,26 @@ class Report:
     """Runs, the statements about them, and whether the papers' are beside."""
 
     def __init__(
-        self, patterns: Sequence[str], where: Sequence[str], place: Place, content: Content
+        self,
+        patterns: Sequence[str],
+        where: Sequence[str],
+        place: Place,
+        *,
+        baseline: str | None,
+        names: Path | None,
+        published: bool,
     ) -> None:
         self.store, self.data = Store(place.results), place.data
         self.found = found = gather(patterns, self.store, self.data, where)
         gc.freeze()  # they stay to the end: no need to look for garbage among them then
-        self.names = read_names(content.names) if content.names else Names()
-        baseline = _baseline(content.baseline, found)
-        asked = msgspec.structs.replace(found.plan.report, baseline=baseline)
+        self.names = read_names(names) if names else Names()
+        asked = msgspec.structs.replace(found.plan.report, baseline=_baseline(baseline, found))
         study = build_study(
             found.records, asked, planned=found.planned, names=self.names, roles=found.roles
         )
         study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
-        self.published = content.published or bool(found.plan.tables)
-        self.predictions = found.predictions if content.predictions else None
+        self.published = published or bool(found.plan.tables)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -101,11 +103,11 @@ class Report:
         return tuple(sources_of(self.study, lambda r: runs / r.name / RECORD, found, search))
 
     def write(
-        self, screen: Screen, out: Path | None, name: str
+        self, screen: Screen, out: Path | None, name: str, *, predictions: bool
     ) -> tuple[Document, tuple[Path, ...]]:
         """Write the report into a folder of that name and show it; return it and its files."""
         screen.warn_of_damage(self.found.damaged)
-        if self.predictions is not None:
+        if predictions:
             self._warn_of_missing(screen)
         document = self._document()
         folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
@@ -113,7 +115,7 @@ class Report:
             document,
             (out or self.store.root / "reports") / (folder[:200] or "report"),
             every_table=bool(self.found.plan.suite),
-            predictions=self.predictions,
+            predictions=self.found.predictions if predictions else None,
         )
         _show(screen, document, written)
         return document, written
