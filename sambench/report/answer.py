@@ -288,18 +288,18 @@ def _cautions(study: Study) -> str:
 
 
 def _lost_alike(lines: Iterable[tuple[Group, Line]]) -> dict[tuple[Any, ...], list[Any]]:
-    """Return the settings of which the same is said: which lines lost runs, how, and of how many.
-
-    A sentence for each of sixty lines or settings would be read by nobody.
-    """
+    """Return the settings of which the same is said: which lines lost runs, how, of how many."""
     lost = (
         (line.title, group.title, tuple(ends.items()), len(line.records), group.folds)
         for group, line in lines
         if (ends := line.lost())
     )
-    by_end = by_key(lost, itemgetter(slice(1, None)))
-    told = ((tuple(line[0] for line in same), *of, at) for (at, *of), same in by_end.items())
-    return by_key(told, itemgetter(slice(None, -1)))
+    in_setting = by_key(lost, itemgetter(slice(1, None)))
+    said_of = (
+        (tuple(title for title, *_ in alike), *end, setting)
+        for (setting, *end), alike in in_setting.items()
+    )
+    return by_key(said_of, itemgetter(slice(None, -1)))
 
 
 def settling(study: Study) -> str:

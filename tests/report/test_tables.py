@@ -373,14 +373,14 @@ def test_the_baseline_by_model_where_all_other_settings_agree(make_runs: StudyMa
     ]
     tables = baseline_tables(build_study(records, ADAM))
     assert [table.title for table in tables] == [
-        "Adam on phantom (batch_size=16), by model",
         "Adam on phantom (batch_size=8), by model",
+        "Adam on phantom (batch_size=16), by model",
     ]
     assert [[label for label, _ in table.rows] for table in tables] == [
         ["ResNet-18", "small-cnn"],
         ["ResNet-18", "small-cnn"],
     ]
-    first, second = (
+    second, first = (
         [cell(table, model, "Test accuracy (%)") for model in ("ResNet-18", "small-cnn")]
         for table in tables
     )
