@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import sambench
 from sambench.cli import app
 from sambench.cli.grouping import grouped
 from sambench.cli.options import Output
@@ -64,6 +67,23 @@ def test_every_value_has_a_unit_or_kind(command: str) -> None:
     for parameter in visible(command):
         flag = getattr(parameter, "is_flag", False)
         assert bool(parameter.metavar) != flag, parameter.name
+
+
+NODES = [
+    node
+    for path in Path(sambench.__file__).parent.rglob("*.py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+]
+READ = {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+READ |= {node.value for node in NODES if isinstance(node, ast.Constant)}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_read_somewhere(command: str) -> None:
+    """One that nobody reads would be taken, and do nothing without a word."""
+    options = (one for one in visible(command) if one.param_type_name == "option")
+    unread = {option.name for option in options} - READ
+    assert unread == set(), f"nothing in the package reads these options of {command}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

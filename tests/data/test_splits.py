@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.image_tables import RELEASE
-from sambench.data.splits import Split, leak_warning, make_split
+from sambench.data.splits import NAMES, Split, folds_of, leak_warning, make_split
 from sambench.errors import ConfigError, DataError
+from sambench.files.description import described
 
 GOLDEN_TEST_PART = "c6414a5c5d254a9933f97ea1a1e0e560696f690def8bb358bfc6e08710c3a90a"
 """sha256 over the ids of the release's test part for seed 0: the images that all tables are on."""
@@ -315,6 +317,19 @@ def test_an_unknown_split(name: str, guess: str) -> None:
         f"unknown split {name!r}{guess}; splits: holdout, folds, authors, kfold-K, "
         "grouped-K, patient-K, centre:NAME"
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_of_split_is_made_and_explained(name: str) -> None:
+    """So that a new one is known to `folds_of` and `_test_mask`, and to the page of settings."""
+    example = name.replace("-K", "-2").replace("NAME", "A")
+    facts = {"patient": "ABCDEFGH" * 2, "fold": "01" * 8, "centre": "AB" * 8}
+    people = plain(16, **facts, part=["train", "test"] * 8)
+    (first, *_) = folds_of(example) or ([None] if folds_of(example) == () else [1])
+    made = split(people, example, fold=first)
+    assert sorted([*made.train, *made.test]) == list(range(16))
+    (field,) = (field for field in described(RunConfig) if field.name == "split")
+    assert f'"{name}"' in field.meaning, "say what it is in RunConfig.split"
 
 
 @pytest.mark.parametrize("name", ["holdout", "centre:A"])
