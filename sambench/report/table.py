@@ -172,7 +172,7 @@ def short(one: Comparison) -> str:
 
 def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:
     """Write `mean ± SD`, or of a geometric mean `mean ×÷ factor`."""
-    hidden = ratio and decimals is not None and 0 < mean < 10.0**-decimals
+    hidden = ratio and decimals is not None and 0 < mean < 10.0 ** min(0, 1 - decimals)
     form = _form(mean) if decimals is None or hidden else f".{decimals}f"
     text = f"{mean:{form}}"
     if spread is None:

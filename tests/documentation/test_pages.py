@@ -14,6 +14,7 @@ from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.identities import identities
 from docs.generator.markdown import Page, anchor
 from docs.generator.pages import pages
+from sambench.analysis.metrics import METRICS
 from sambench.cli import app
 from sambench.config.search import plan_search
 from sambench.config.suite_file import load_suite, read_suite, shipped_suites
@@ -34,6 +35,13 @@ def test_the_pages_are_those_that_the_package_makes() -> None:
         if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
     ]
     assert differing == [], "run `make docs` and commit"
+
+
+def test_columns_of_runs_that_the_record_has_otherwise_are_explained() -> None:
+    text = (DOCS / "using-a-run.md").read_text(encoding="utf-8")
+    other = {one.name for one in METRICS if one.from_predictions or one.scale not in (1, 100)}
+    assert other >= {"sensitivity_at_90", "calibration_slope", "peak_memory"}
+    assert [name for name in sorted(other) if f"`{name}`" not in text] == []
 
 
 WRITTEN = {

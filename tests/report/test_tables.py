@@ -296,6 +296,9 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
         (p_value(0.0312), "0.031"),
         (p_value(None), "–"),
         (mean_and_spread(84.04, 1.25, 1, ratio=False), "84.0 ± 1.2"),
+        (mean_and_spread(0.144, 1.25, 1, ratio=True), "0.144 ×÷ 1.25"),  # seconds of a tiny run
+        (mean_and_spread(1.44, 1.25, 1, ratio=True), "1.4 ×÷ 1.25"),
+        (mean_and_spread(5.0, 1.25, 0, ratio=True), "5 ×÷ 1.25"),
         (listed(["a", "b", "c"]), "a, b and c"),
         (listed(["a", "b", "c"], 2), "a, b and 1 more"),
     ],
