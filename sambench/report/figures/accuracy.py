@@ -182,9 +182,10 @@ def _drawn(found: Friedman) -> Figure:
     ax.set(xlim=(1, count), ylim=(-(depth + STEP * (half + 1)), TOP))
     ax.axis("off")
     ax.plot([1, count], [0, 0], color="black", lw=0.8)
+    apart = 1 if count <= 10 else 2 * -(-count // 25)  # of ranks whose numbers do not touch
     for tick in range(1, count + 1):
         ax.plot([tick, tick], [0, 0.05], color="black", lw=0.6)
-        if count <= 10 or tick % 2:
+        if (tick - 1) % apart == 0:
             ax.text(tick, 0.08, str(tick), size=SMALL, ha="center", va="bottom")
     reach = 1 + found.critical_difference
     ax.plot([1, reach], [0.32, 0.32], color="black", lw=0.9, clip_on=False)

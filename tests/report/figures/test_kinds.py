@@ -404,6 +404,21 @@ def test_ranks_from_six_settings_on(add: RunMaker, store: Store) -> None:
     assert "are of 1 data set, and so not independent" in said
 
 
+@pytest.mark.parametrize("count", [10, 21, 60])
+def test_ranks_of_many_optimizers_do_not_touch(add: RunMaker, store: Store, count: int) -> None:
+    radii = [round(0.01 * n, 2) for n in range(1, count + 1)]
+    runs = [
+        add({"name": "sam", "rho": rho}, accuracy=0.5 + rho / 10, batch_size=2**size, files=(),
+            top=None)
+        for size in range(3, 9)
+        for rho in radii
+    ]  # fmt: skip
+    ax = only(draw("ranks", runs, store))
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text().isdigit()]
+    assert len(boxes) >= 6
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
 @pytest.mark.parametrize("ends", [(0.51, 0.69), (730, 980), (1, 1e6), (3, 4), (0.02, 0.9)])
 def test_a_log_axis_has_two_numbers_or_more(ends: tuple[float, float]) -> None:
     found = round_numbers(*ends)
