@@ -67,7 +67,7 @@ class Prepared:
         if name not in self.columns:
             raise DataError(
                 f"dataset {self.name!r} has no column {name!r}; its columns: "
-                f"{', '.join(self.columns)}"
+                f"{', '.join(self.columns)}; choose a split that needs none, such as grouped-5"
             )
         return self.columns[name]
 

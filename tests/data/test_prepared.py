@@ -65,7 +65,7 @@ def test_a_column_that_is_not_there(prepared):
     assert str(caught.value) == (
         "dataset 'bus' has no column 'patient'; its columns: id, file, label, group, sha256, "
         "file_bytes, file_width, file_height, file_mode, centre, "
-        "fold, birads_reader1, birads_reader2"
+        "fold, birads_reader1, birads_reader2; choose a split that needs none, such as grouped-5"
     )
 
 
