@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from sambench.data.audit.copies import find_copies, look
-from sambench.data.audit.examine import NEAR, SAME_FILE, SAME_PIXELS, Audit, Link, examine
+from sambench.data.audit.examine import NEAR, SAME_FILE, SAME_PIXELS, Audit, Burned, Link, examine
 from sambench.data.audit.pages import in_markdown, sections, write_audit
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared
@@ -101,6 +103,20 @@ def test_brightness_tells_the_class(audit: Audit) -> None:
     assert audit.leaks[0].accuracy > 0.75
     assert len(audit.leaks[0].facts) == len(alone)
     assert ("width",) not in alone, "a fact that does not vary tells nothing"
+
+
+def test_of_many_classes_those_with_something_at_their_edges_are_listed(audit: Audit) -> None:
+    """Two hundred lines of zeros would push all that was found out of the window."""
+    some = tuple(
+        Burned(label=f"class{n}", border=0.5 * (n == 7), margin=0.0, marks=0.0) for n in range(200)
+    )
+    told = in_markdown(replace(audit, burned=some))
+    assert re.findall(r"\| class\d+ \|.*", told) == ["| class7 | 50.0 % | 0.0 % | 0.0 % |"]
+    assert "No image of the other 199 classes has any." in told
+    without = in_markdown(replace(audit, burned=tuple(b for b in some if not b.border)))
+    assert "No image of any of the 199 classes has any." in without
+    few = in_markdown(replace(audit, burned=some[:2]))
+    assert re.findall(r"\| class(\d+) \|", few) == ["0", "1"]
 
 
 def test_burned_in_borders_by_class(audit: Audit) -> None:
