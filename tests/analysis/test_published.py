@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sambench.analysis.comparison import BETTER, WORSE
 from scipy import stats
 
 from sambench.analysis.claims import HELD, NOT_BETTER, examine
 from sambench.analysis.grouping import build_groups
+from sambench.analysis.groups import BETTER, WORSE
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
     COLUMNS,
