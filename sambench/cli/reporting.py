@@ -22,7 +22,7 @@ from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ConfigError, UserError, did_you_mean
+from sambench.errors import ConfigError, StoreError, UserError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table, searches_left
@@ -105,18 +105,24 @@ class Report:
     def write(
         self, screen: Screen, out: Path | None, name: str, *, predictions: bool
     ) -> tuple[Document, tuple[Path, ...]]:
-        """Write the report into a folder of that name and show it; return it and its files."""
+        """Write the report into a folder of that name and show it; return it and its files.
+
+        A StoreError if it cannot be written there.
+        """
         screen.warn_of_damage(self.found.damaged)
         if predictions:
             self._warn_of_missing(screen)
         document = self._document()
         folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
-        written = write_report(
-            document,
-            (out or self.store.root / "reports") / (folder[:200] or "report"),
-            every_table=bool(self.found.plan.suite),
-            predictions=self.found.predictions if predictions else None,
-        )
+        try:
+            written = write_report(
+                document,
+                (out or self.store.root / "reports") / (folder[:200] or "report"),
+                every_table=bool(self.found.plan.suite),
+                predictions=self.found.predictions if predictions else None,
+            )
+        except StoreError as error:
+            raise StoreError(f"{error} with `--out DIR`") from error
         _show(screen, document, written)
         return document, written
 

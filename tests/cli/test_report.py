@@ -390,7 +390,7 @@ def test_results_that_cannot_be_written_are_reported_elsewhere(
     said = capsys.readouterr().err
     assert said == (
         "error: cannot write in results/reports/tiny: Not a directory; a file is in the way of a "
-        "folder: move it or choose another folder\n"
+        "folder: move it or choose another folder with `--out DIR`\n"
     )
     assert report("tiny", "--out", "elsewhere", monkeypatch=monkeypatch) == 0
     assert "wrote elsewhere/tiny/report.html" in capsys.readouterr().out
