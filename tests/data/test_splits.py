@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sambench.config.run_config import RunConfig
+from sambench.data.audit.tears import leak_warning
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.image_tables import RELEASE
-from sambench.data.splits import NAMES, Split, folds_of, leak_warning, make_split
+from sambench.data.splits import NAMES, Split, folds_of, make_split
 from sambench.errors import ConfigError, DataError
 from sambench.files.description import described
 
