@@ -18,7 +18,13 @@ from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
-from sambench.analysis.units import rank_together, summarize, tabulate, with_accuracy
+from sambench.analysis.units import (
+    rank_together,
+    rounding_sd,
+    summarize,
+    tabulate,
+    with_accuracy,
+)
 
 COSTS = ("gradient_evaluations", "train_seconds")
 
@@ -162,6 +168,8 @@ class _Gaps:
         ratios = [found for g in scope.groups if (found := g.test_over_train) is not None]
         self.ratio = sum(ratios) / len(ratios) if ratios else None
         self.design = FOLDS if ratios else SEEDS
+        rounding = [rounding_sd(group, metric) for group in scope.groups]
+        self.least_sd = math.hypot(*rounding) / len(rounding)
 
     def of(self, label: str, others: Sequence[str]) -> Floats:
         """Return the others less one, shape (units, others), lost units at what they count as."""
@@ -197,7 +205,7 @@ class _Gaps:
         gaps = self.of(label, others)
         if not others:
             return False
-        found = inference.moments(gaps, self.ratio)
+        found = inference.moments(gaps, self.ratio, self.least_sd)
         if self.design is FOLDS:
             many = np.flatnonzero(found.units >= FOLDS.least_units)
             p = inference.student_tail(found, found.mean, sides=1)
@@ -212,7 +220,7 @@ def _loss(gaps: _Gaps, label: str, labels: Sequence[str], room: float) -> float 
     It is no larger than the room that a mean leaves to 100 %.
     """
     others = [other for other in labels if other != label]
-    found = inference.moments(gaps.of(label, others), gaps.ratio)
+    found = inference.moments(gaps.of(label, others), gaps.ratio, gaps.least_sd)
     if not (found.units > 1).all():
         return None
     quantile = stdtrit(found.units - 1, 1 - ALPHA / len(others))

@@ -13,7 +13,7 @@ from sambench.analysis import inference
 from sambench.analysis.groups import Comparison, Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
-from sambench.analysis.units import Table, tabulate, timed_alike
+from sambench.analysis.units import Table, rounding_sd, tabulate, timed_alike
 
 
 @dataclass(eq=False)
@@ -26,6 +26,7 @@ class _Column:
     imputed: Floats  # with lost units at what they count as; without them where that is unknown
     spoiled: tuple[bool, bool]  # sides with runs that cannot be counted and speak against them
     ratio: float | None  # n_test / n_train of folds
+    least_sd: float  # of a unit, by rounding
 
     @property
     def testable(self) -> bool:
@@ -79,6 +80,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     sign = 1.0 if metric.higher_is_better else -1.0
     wins = (sign * of_runs > 0) + 0.5 * (of_runs == 0)
     lost, fixed = table.by_unit(table.lost.astype(np.float64)) > 0, _fixed(table, metric)
+    least_sd = rounding_sd(group, metric)
     columns = []
     for place, line in enumerate(group.lines[1:]):
         made = Comparison(
@@ -101,6 +103,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
                 imputed=imputed[:, place],
                 spoiled=(bool(own[0]), bool(own[place + 1])),
                 ratio=group.test_over_train,
+                least_sd=least_sd,
             )
         )
     return columns
@@ -147,6 +150,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
         imputed=inference.mean_over(counted, axis),
         spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
         ratio=sum(ratios) / len(ratios) if ratios else None,
+        least_sd=math.hypot(*(column.least_sd for column in columns)) / len(columns),
     )
 
 
@@ -159,7 +163,8 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
     folds = design is FOLDS
     ratios = np.array([column.ratio or 0.0 for column in columns]) if folds else None
-    found = inference.moments(values, ratios)
+    least = np.array([column.least_sd for column in columns])
+    found = inference.moments(values, ratios, least)
     half = inference.half_widths(found, len(columns))
     p, equal = np.full((2, len(columns)), np.nan)
     turned = np.zeros(len(columns), dtype=np.bool_)
@@ -169,7 +174,8 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         counted, _ = inference.side_by_side(
             [columns[place].keys for place in tested], [columns[place].imputed for place in tested]
         )
-        sums = inference.moments(counted, None if ratios is None else ratios[tested])
+        of_tested = None if ratios is None else ratios[tested]
+        sums = inference.moments(counted, of_tested, least[tested])
         share = family / len(tested)
         by_t = inference.student_tail(sums, np.abs(sums.mean), sides=2)
         p[tested] = (inference.holm(by_t) if folds else inference.max_t(counted)) * share

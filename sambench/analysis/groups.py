@@ -264,6 +264,19 @@ class Group:
         folds = len({found[1] for found in self.repeats})
         return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
+    @functools.cached_property
+    def rounding_sd(self) -> float:
+        """SD of a unit's share of test images by rounding to whole ones; 0 if they are unknown.
+
+        Steps of 1 / n have the variance 1 / (12 n^2) (Sheppard 1898); the seeds of a unit are
+        averaged. Three folds of a dozen images whose shares agree by chance are no certainty.
+        """
+        sizes = [size for r in self.completed if r.data and (size := r.data.get("test"))]
+        if not sizes:
+            return 0.0
+        units = len({found[:2] for found in self.repeats} if self.folds else self.repeats)
+        return len(sizes) / math.fsum(sizes) / math.sqrt(12 * len(self.repeats) / units)
+
     def unit(self, record: RunRecord) -> Unit:
         """Return which unit a run is of: its fold, all of whose seeds are one, or its seed."""
         return repeat(record)[:2] if self.folds else repeat(record)

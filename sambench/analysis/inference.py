@@ -109,11 +109,16 @@ class Moments:
     error: Floats
 
 
-def moments(differences: Floats, test_over_train: Floats | float | None = None) -> Moments:
+def moments(
+    differences: Floats,
+    test_over_train: Floats | float | None = None,
+    least_sd: Floats | float = 0.0,
+) -> Moments:
     """Return mean, SD and standard error of each column of differences, shape (units, H).
 
     Over folds the variance of the mean is (1/n + n_test / n_train) s^2 (Nadeau and Bengio 2003):
-    n_test / n_train is given then, for each column or for all.
+    n_test / n_train is given then, for each column or for all. The standard error is that of the
+    `least_sd` at least: units may agree only since their numbers are rounded.
     """
     there = np.isfinite(differences)
     units = there.sum(axis=0)
@@ -125,7 +130,8 @@ def moments(differences: Floats, test_over_train: Floats | float | None = None) 
         squares = (np.where(there, differences - mean, 0.0) ** 2).sum(axis=0)
         sd = np.sqrt(squares / np.where(units > 1, units - 1, np.nan))
         sd = np.where(sd <= rounding, 0.0 * sd, sd)
-        error = sd * np.sqrt(1 / units + (0.0 if test_over_train is None else test_over_train))
+        share = 0.0 if test_over_train is None else test_over_train
+        error = np.maximum(sd, least_sd) * np.sqrt(1 / units + share)
     return Moments(mean=mean, sd=sd, units=units, error=error)
 
 

@@ -74,6 +74,15 @@ def tabulate(group: Group, metric: Metric) -> Table:
     )
 
 
+def rounding_sd(group: Group, metric: Metric) -> float:
+    """Return the SD that a unit of a group has by rounding to whole test images (printed scale).
+
+    0 for a metric that is no share of them.
+    """
+    counted = metric.unit == "points" and metric.column.startswith("final.test.")
+    return metric.scale * group.rounding_sd if counted else 0.0
+
+
 def device_of(record: RunRecord) -> str:
     """Return what a run was timed on; empty where that is unknown."""
     environment = record.environment or {}
@@ -137,7 +146,8 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         if number > 1:
             sd = math.sqrt(math.fsum((unit - middle) ** 2 for unit in units) / (number - 1))
             spread = back(sd)
-            half = t_quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
+            surely = max(sd, rounding_sd(group, metric))
+            half = t_quantile(number - 1) * surely * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
     collapsed = sum(map(attrgetter("collapsed"), done))
     return Summary(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 StudyMaker = Callable[..., list[RunRecord]]
+
+
+def on_images(number: int, records: Iterable[RunRecord], folds: int = 5) -> list[RunRecord]:
+    """Return runs that say they were tested on so many images, one of that many folds."""
+    data = {"train": (folds - 1) * number, "test": number}
+    return [record.with_sections(data={**(record.data or {}), **data}) for record in records]
 
 
 @pytest.fixture

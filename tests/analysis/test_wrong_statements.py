@@ -22,7 +22,7 @@ from sambench.report.differences import difference_tables
 from sambench.report.methods import methods
 from sambench.report.notes import run_notes
 from sambench.store.record import RunRecord
-from tests.analysis.conftest import StudyMaker
+from tests.analysis.conftest import StudyMaker, on_images
 from tests.conftest import ENVIRONMENT, RecordMaker
 
 ADAM = ReportSettings(baseline="adam")
@@ -301,6 +301,7 @@ def test_10_claims_are_refuted_and_not_reproduced(make_runs: StudyMaker) -> None
     assert of(worse, "adam")["sam-beats-adam"] == REFUTED
     same = make_runs({"adam": EIGHT, "sam": up(EIGHT, 0.0)}, model="resnet50", **PAPER)
     assert of(same, "adam")["sam-beats-adam"] == REFUTED  # shown to be equivalent
+    assert of(on_images(8, same), "adam")["sam-beats-adam"] == NOT_REPRODUCED
     noisy = up(EIGHT, 0.6, 1.0)
     less = make_runs({"adam": EIGHT, "sam": noisy}, model="resnet50", **PAPER)
     assert of(less, "adam")["sam-beats-adam"] == NOT_REPRODUCED
@@ -552,3 +553,34 @@ def test_averaged_weights_are_not_called_the_last(make_record: RecordMaker) -> N
     text = " ".join(methods(study).paragraphs)
     assert "tested are the last weights, averaged over the steps;" in text
     assert "average=ema" in text
+
+
+@pytest.mark.parametrize(("images", "shown"), [(12, False), (1200, True)])
+def test_folds_that_agree_by_chance_are_no_certainty(
+    make_record: RecordMaker, images: int, shown: bool
+) -> None:
+    """A dozen images more right by one in each of three folds: no spread, and p was 0."""
+    records = [
+        make_record(name, fold=f, split="kfold-3", accuracy=(8 + f + gain) / 12)
+        for name, gain in (("adam", 0), ("sam", 1))
+        for f in range(3)
+    ]
+    (one,) = build_study(on_images(images, records, folds=3), ADAM).groups[0].by("accuracy")
+    error = 100 / images / 12**0.5 * (1 / 3 + 1 / 2) ** 0.5  # rounding to whole images
+    assert one.p == pytest.approx(2 * stats.t.sf(100 / 12 / error, 2))
+    half = stats.t.ppf(0.975, 2) * error
+    assert (one.low, one.high) == pytest.approx((100 / 12 - half, 100 / 12 + half))
+    assert (one.verdict == "better", one.sd) == (shown, pytest.approx(0, abs=1e-9))
+
+
+def test_seeds_that_tie_by_chance_bound_no_loss_at_nothing(make_runs: StudyMaker) -> None:
+    """Two seeds of eight images: "loses at most 0.0 points (95 %)"."""
+    runs = make_runs({"adam": [75.0, 75.0], "sam": [75.0, 75.0]})
+    study = build_study(on_images(8, runs), ADAM)
+    decision = decide(study)
+    assert decision is not None
+    error = 100 / 8 / 12**0.5 / 2**0.5
+    assert decision.loss == pytest.approx(stats.t.ppf(0.95, 1) * error)
+    summary = summarize(study.groups[0], study.groups[0].lines[0], find_metric("accuracy"))
+    half = stats.t.ppf(0.975, 1) * error
+    assert (summary.low, summary.high) == pytest.approx((75 - half, 75 + half))

@@ -60,7 +60,7 @@ def test_every_setting_and_version(make_record: RecordMaker) -> None:
     text = text_of(records)
     for expected in (
         "phantom: 2 classes (benign, malignant), 32 px, split holdout (split seed 0) into "
-        "training / validation / test images 32 / 0 / 8;",
+        "training / validation / test images 40000 / 0 / 10000;",
         "Pixels are scaled to [0, 1]; augmentation: none;",
         "small-cnn from scratch, 79,378 parameters.",
         "Batches of 16, epochs at most 5, learning rate schedule constant, precision fp32, seeds "

@@ -63,7 +63,11 @@ def add(store: Store) -> RunMaker:
             config=config,
             status=status,
             environment={"gpu": None, "cpu": "a CPU"},
-            data={"train": 32, "test": 8, "classes": [f"class {k}" for k in range(classes)]},
+            data={
+                "train": 40_000,
+                "test": 10_000,
+                "classes": [f"class {k}" for k in range(classes)],
+            },
             final={
                 "test": {"n": 8, "accuracy": accuracy, "ece": 0.125, "collapsed": collapsed},
                 "target_met": None,
