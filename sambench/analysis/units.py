@@ -79,7 +79,7 @@ def rounding_sd(group: Group, metric: Metric) -> float:
 
     0 for a metric that is no share of them.
     """
-    counted = metric.unit == "points" and metric.column.startswith("final.test.")
+    counted = metric.unit == "points" and metric.column.startswith("final.")
     return metric.scale * group.rounding_sd if counted else 0.0
 
 
