@@ -92,8 +92,13 @@ def test_numbers_of_an_epoch() -> None:
 def test_numbers_of_a_record(make_record: Callable[..., RunRecord]) -> None:
     hessian = measured({"top": {"value": 5.0}, "trace": {"value": 12.0}})
     assert record_numbers(make_record("sam").with_sections(hessian=hessian)) == {
-        **{"test/n": 10_000.0, "test/loss": 0.5, "test/accuracy": 0.75, "test/balanced_accuracy": 0.5},
-        **{"test/ece": 0.1, "test/brier": 0.5, "test/majority_accuracy": 0.5},
+        **{"test/n": 10_000.0, "test/loss": 0.5, "test/accuracy": 0.75},
+        **{
+            "test/balanced_accuracy": 0.5,
+            "test/ece": 0.1,
+            "test/brier": 0.5,
+            "test/majority_accuracy": 0.5,
+        },
         **{"cost/train_seconds": 10.0, "cost/gradient_evaluations": 100.0, "cost/steps": 20.0},
         **{"cost/evaluation_seconds": 0.0, "cost/overhead_seconds": 0.0},
         **{"cost/peak_memory_bytes": 0.0},
