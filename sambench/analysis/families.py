@@ -26,7 +26,6 @@ class _Column:
     imputed: Floats  # with lost units at what they count as; without them where that is unknown
     spoiled: tuple[bool, bool]  # sides with runs that cannot be counted and speak against them
     ratio: float | None  # n_test / n_train of folds
-    least_sd: float  # of a unit, by rounding
 
     @property
     def testable(self) -> bool:
@@ -94,6 +93,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             lost=(int(lost[:, 0].sum()), int(lost[:, place + 1].sum())),
             counted=table.counted,
             fixed=fixed[0] and fixed[place + 1],
+            least_sd=least_sd,
         )
         columns.append(
             _Column(
@@ -103,7 +103,6 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
                 imputed=imputed[:, place],
                 spoiled=(bool(own[0]), bool(own[place + 1])),
                 ratio=group.test_over_train,
-                least_sd=least_sd,
             )
         )
     return columns
@@ -144,13 +143,13 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             pairs=sum(made.pairs for made in every),
             lost=(sum(made.lost[0] for made in every), sum(made.lost[1] for made in every)),
             counted=all(made.counted for made in every),
+            least_sd=math.hypot(*(made.least_sd for made in every)) / len(every),
         ),
         keys=keys,
         values=inference.mean_over(table, axis),
         imputed=inference.mean_over(counted, axis),
         spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
         ratio=sum(ratios) / len(ratios) if ratios else None,
-        least_sd=math.hypot(*(column.least_sd for column in columns)) / len(columns),
     )
 
 
@@ -163,7 +162,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
     folds = design is FOLDS
     ratios = np.array([column.ratio or 0.0 for column in columns]) if folds else None
-    least = np.array([column.least_sd for column in columns])
+    least = np.array([column.made.least_sd for column in columns])
     found = inference.moments(values, ratios, least)
     half = inference.half_widths(found, len(columns))
     p, equal = np.full((2, len(columns)), np.nan)

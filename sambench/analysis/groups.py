@@ -156,6 +156,7 @@ class Comparison:
     p_equivalent: float | None = None  # of a difference beyond the metric's margin; likewise
     effect: float | None = None  # Cohen's dz: mean over SD of the units, of logarithms for ratios
     sd: float | None = None  # of the units' differences, of logarithms for ratios
+    least_sd: float = 0.0  # what a smaller SD counts as in errors, since test images are whole
     lost: tuple[int, int] = (0, 0)  # units that a side lost: baseline, candidate
     counted: bool = True
     """Whether p counts lost units as a classifier that always names the largest class; else they

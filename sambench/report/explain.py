@@ -13,7 +13,7 @@ from sambench.analysis.claims import Finding
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed, measured
 from sambench.analysis.study import Study
-from sambench.analysis.units import summarize
+from sambench.analysis.units import rounding_sd, summarize
 from sambench.errors import UserError, did_you_mean
 from sambench.report.contrasts import chosen_text, names_of
 from sambench.report.wording import lines_of
@@ -136,7 +136,8 @@ def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> list[str
     used = {record.id for record in cell.records}
     others = [record for record in line.records if record.id not in used]
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
-    return lines_of(TEMPLATE, "cell", **facts, why=_why, path_of=path_of)
+    least_sd = rounding_sd(group, metric)
+    return lines_of(TEMPLATE, "cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

@@ -15,7 +15,7 @@ from sambench.errors import UserError
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Budget, Chosen, SearchRecord, TrialRecord, TuningRecord
-from tests.analysis.conftest import StudyMaker
+from tests.analysis.conftest import StudyMaker, on_images
 from tests.analysis.test_wrong_statements import EIGHT, up
 
 ADAM = ReportSettings(baseline="adam")
@@ -136,6 +136,16 @@ def test_an_interval_that_p_cuts_says_so(make_runs: StudyMaker) -> None:
     assert " to 1: mean" in ratio
     assert ratio.count(", cut at 1 as the corrected p shows a difference\n") == 1
     assert "cut at" not in asked(found, "sam/gradient_evaluations")
+
+
+def test_an_interval_that_rounding_widens_says_so(make_runs: StudyMaker) -> None:
+    """Six seeds that differ by one image of eight each: 12.5 / sqrt(12) counts as their SD."""
+    runs = on_images(8, make_runs({"adam": [75.0] * 6, "sam": [87.5] * 6}))
+    text = asked(tuple(sources_of(build_study(runs, ADAM), path_of)), "sam/accuracy")
+    half = 2.5706 * 12.5 / 12**0.5 / 6**0.5
+    assert f"interval = {12.5 - half:.4g}" in text
+    assert "SD = 0, which counts as the 3.60844 of rounding to whole test images\n" in text
+    assert "by itself: 83.7132 to 91.2868; the SD counts as the 3.60844 of rounding" in text
 
 
 def test_a_run_that_is_not_counted_says_why(make_runs: StudyMaker) -> None:
