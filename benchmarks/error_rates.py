@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE
 from sambench.analysis.decision import decide
-from sambench.analysis.groups import BETTER, EQUIVALENT, WORSE
 from sambench.analysis.inference import holm, max_t, sign_flips
 from sambench.analysis.study import Study, build_study
 from sambench.config.run_config import RunConfig

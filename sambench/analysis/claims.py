@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import BETTER, EQUIVALENT, WORSE, Comparison, Group, Line, by_key
+from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
 from sambench.analysis.ranks import RankCorrelation

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from sambench.analysis import inference
-from sambench.analysis.groups import BETTER, UNDECIDED, WORSE, Group, by_key, repeat
+from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
+from sambench.analysis.groups import Group, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
@@ -168,8 +169,7 @@ class _Gaps:
         ratios = [found for g in scope.groups if (found := g.test_over_train) is not None]
         self.ratio = sum(ratios) / len(ratios) if ratios else None
         self.design = FOLDS if ratios else SEEDS
-        rounding = [rounding_sd(group, metric) for group in scope.groups]
-        self.least_sd = math.hypot(*rounding) / len(rounding)
+        self.least_sd = inference.sd_of_mean([rounding_sd(g, metric) for g in scope.groups])
 
     def of(self, label: str, others: Sequence[str]) -> Floats:
         """Return the others less one, shape (units, others), lost units at what they count as."""

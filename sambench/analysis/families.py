@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sambench.analysis import inference
-from sambench.analysis.groups import Comparison, Group, by_key
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
 from sambench.analysis.units import Table, rounding_sd, tabulate, timed_alike
@@ -143,7 +144,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             pairs=sum(made.pairs for made in every),
             lost=(sum(made.lost[0] for made in every), sum(made.lost[1] for made in every)),
             counted=all(made.counted for made in every),
-            least_sd=math.hypot(*(made.least_sd for made in every)) / len(every),
+            least_sd=inference.sd_of_mean([made.least_sd for made in every]),
         ),
         keys=keys,
         values=inference.mean_over(table, axis),

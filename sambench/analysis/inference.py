@@ -96,6 +96,11 @@ def side_by_side(keys: Sequence[Keys], values: Sequence[Floats]) -> tuple[Floats
     return table, every
 
 
+def sd_of_mean(sds: Sequence[float]) -> float:
+    """Return the SD of the mean of independent numbers, each of which has one of these SDs."""
+    return math.hypot(*sds) / len(sds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Moments:
     """Mean, SD (with n - 1), number and standard error of each column, shape (H,), NaN apart.

@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
 from sambench.analysis.grouping import Names, build_groups
-from sambench.analysis.groups import Comparison, Group, by_key
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
 from sambench.config.run_config import RunConfig

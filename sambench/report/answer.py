@@ -8,6 +8,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
+from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import (
     Decision,
     Scope,
@@ -18,7 +19,7 @@ from sambench.analysis.decision import (
     settle,
 )
 from sambench.analysis.grouping import ambiguous_baseline
-from sambench.analysis.groups import BETTER, WORSE, Comparison, Group, Line, by_key
+from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import FLATNESS, PRIMARY, Study

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.grouping import label_of, telling_settings
-from sambench.analysis.groups import Comparison, Group, by_key, setting_text
+from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize

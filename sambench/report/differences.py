@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from sambench.analysis.groups import Comparison, setting_text
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import setting_text
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.study import Study
 from sambench.report.notes import notes, of_equivalence

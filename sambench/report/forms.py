@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from sambench.analysis.groups import Comparison, Group
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 from sambench.report.table import Cell, Document, Section, Table, slug

@@ -8,9 +8,10 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
+from sambench.analysis.comparison import EQUIVALENT, Comparison
 from sambench.analysis.decision import coarse
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.groups import EQUIVALENT, LOST, Comparison, Group, by_key, setting_text
+from sambench.analysis.groups import LOST, Group, by_key, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import Metric, find_metric, values_at
 from sambench.analysis.study import Study

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sambench.analysis.groups import Comparison
+from sambench.analysis.comparison import Comparison
 
 if TYPE_CHECKING:
     from sambench.analysis.study import Study

@@ -6,8 +6,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
 from sambench.analysis.grouping import other_settings
-from sambench.analysis.groups import EQUIVALENT, REPEATS, UNDECIDED, Group, Line, by_key
+from sambench.analysis.groups import REPEATS, Group, Line, by_key
 from sambench.analysis.metrics import COLUMNS, MINUTES, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study

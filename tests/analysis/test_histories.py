@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.analysis.curves import (
-    choose_target,
-    cost_to_target,
-    median_cost,
-    read_history,
-)
+from sambench.analysis.histories import choose_target, cost_to_target, median_cost, read_history
 from sambench.errors import StoreError
 
 HISTORY = [

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sambench.analysis.curves import learning_curve
+from sambench.analysis.histories import learning_curve
 
 
 def epochs(losses: list[float], pace: float = 1.0) -> list[dict[str, object]]:

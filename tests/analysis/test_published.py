@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from sambench.analysis.claims import HELD, NOT_BETTER, examine
+from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.groups import BETTER, WORSE
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
     COLUMNS,

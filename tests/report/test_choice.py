@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.decision import decide, settle
-from sambench.analysis.groups import BETTER, WORSE
 from sambench.analysis.study import Study, build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text

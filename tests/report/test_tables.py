@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from scipy import stats
 
 from sambench.analysis.claims import examine
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import contrast_optimizers
 from sambench.analysis.grouping import Names, build_groups, read_names
-from sambench.analysis.groups import Comparison
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.analysis.groups import Comparison, by_key
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import by_key
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from sambench.analysis.curves import Epochs, read_history
 from sambench.analysis.groups import Group, Line
+from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Study

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.analysis import curves
-from sambench.analysis.curves import EPOCH, PASSES, SECONDS, VALIDATION, LearningCurve
+from sambench.analysis import histories
+from sambench.analysis.histories import EPOCH, PASSES, SECONDS, VALIDATION, LearningCurve
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.units import Summary, device_of
 from sambench.report.figures import layout
@@ -84,15 +84,15 @@ def _beyond(title: str, cell: Summary) -> str:
 def targets(material: Material, setting: Setting) -> Drawn:
     """Draw what each run and the median had spent on a target, evaluations beside seconds."""
     baseline = setting.group.first
-    target = curves.choose_target(material.histories(baseline)) if baseline else None
+    target = histories.choose_target(material.histories(baseline)) if baseline else None
     if not baseline or target is None:
         return "the baseline's runs have no validation accuracy to aim at"
     races = [
-        (line.title, [curves.cost_to_target(epochs, target) for epochs in known])
+        (line.title, [histories.cost_to_target(epochs, target) for epochs in known])
         for line in setting.lines
         if (known := material.histories(line))
     ]
-    medians = curves.median_cost
+    medians = histories.median_cost
     races.sort(key=lambda race: (medians(race[1], PASSES), race[1].count(None) - len(race[1])))
     figure, panels = layout.rows([title for title, _ in races], [""] * len(COSTS), right=0.42)
     for ax, axis in zip(panels, COSTS, strict=True):
@@ -119,15 +119,15 @@ def targets(material: Material, setting: Setting) -> Drawn:
 
 def learning(material: Material, setting: Setting) -> Drawn:
     """Draw the baseline and the leaders in colour over the others in grey, on three axes."""
-    quantity, by_label = _curves(material, setting)
-    if not by_label:
+    quantity, curves = _curves(material, setting)
+    if not curves:
         return "no completed run has a history of epochs"
-    return _drawn(setting, by_label, quantity), caption(
+    return _drawn(setting, curves, quantity), caption(
         "learning",
         loss=quantity == LOSS,
-        several=any(curve.runs > 1 for curve in by_label.values()),
-        runs=number_of_runs(curve.runs for curve in by_label.values()),
-        others=len(by_label) > len(setting.named),
+        several=any(curve.runs > 1 for curve in curves.values()),
+        runs=number_of_runs(curve.runs for curve in curves.values()),
+        others=len(curves) > len(setting.named),
         machines=_machines(setting),
     )
 
@@ -141,33 +141,33 @@ def _curves(material: Material, setting: Setting) -> tuple[str, Curves]:
     return quantity, {
         label: curve
         for label, runs in known.items()
-        if (curve := curves.learning_curve(runs, quantity, geometric=quantity == LOSS))
+        if (curve := histories.learning_curve(runs, quantity, geometric=quantity == LOSS))
     }
 
 
-def _drawn(setting: Setting, by_label: Curves, quantity: str) -> Figure:
-    looks, titles = setting.looks(by_label), setting.titles
+def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
+    looks, titles = setting.looks(curves), setting.titles
     longest = max(len(titles[label]) for label in looks)
     columns = 4 if longest < 8 else 3 if longest < 14 else 1
     key = 0.15 * -(-len(looks) // columns) + 0.06
     figure = sheet(3 * (ABOVE + HIGH + BELOW) + key)
     scale = 1.0 if quantity == LOSS else 100.0
-    for number, axis in enumerate(curves.AXES):
+    for number, axis in enumerate(histories.AXES):
         top = key + number * (ABOVE + HIGH + BELOW) + ABOVE
         ax = place(figure, LEFT, top, COLUMN - LEFT - 0.1, HIGH)
-        for label, curve in by_label.items():
+        for label, curve in curves.items():
             if label not in looks:
                 ax.plot(curve.spent[axis], scale * curve.mean, color=PALE, lw=0.5)
         for label, (colour, style) in looks.items():
-            curve, x = by_label[label], by_label[label].spent[axis]
+            curve, x = curves[label], curves[label].spent[axis]
             if curve.runs > 1:
                 ax.fill_between(x, scale * curve.low, scale * curve.high, color=colour, alpha=0.15,
                                 lw=0)  # fmt: skip
             ax.plot(x, scale * curve.mean, color=colour, ls=style, lw=LINE, label=titles[label])
         ax.set_ylabel("Training loss (nats)" if quantity == LOSS else "Validation accuracy (%)")
         if quantity == LOSS:
-            low = max(min(float(curve.low.min()) for curve in by_label.values()), 1e-8)
-            high = max(float(curve.high.max()) for curve in by_label.values())
+            low = max(min(float(curve.low.min()) for curve in curves.values()), 1e-8)
+            high = max(float(curve.high.max()) for curve in curves.values())
             layout.log_axis(ax, "y", low, high, most=4)
             ax.set_ylim(low / 1.1, high * 1.1)
         ax.set_xlabel(NAMES[axis])
