@@ -5,7 +5,8 @@
 Writes speckled 800 x 600 RGB PNGs of about 0.7 MB, the size of real ultrasound PNGs, to a temporary
 folder in the layout of the release; `--distinct` of them are really different and the others are
 copies. Then prepares them and runs the loops, in turn, so that whatever else the machine does
-meets all alike. `prepare` also hashes, checks, journals and writes; the loops keep nothing.
+meets all alike. `prepare` also hashes, journals and writes, and looks for copies; its decoding
+alone hashes, journals and keeps the pixels; the loops keep nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,9 @@ import openpyxl
 import PIL
 from PIL import Image
 
-from sambench.data.partial import default_workers
+from sambench.data.assembling import assemble
+from sambench.data.decoding import Recipe
+from sambench.data.partial import Partial, decode_all, default_workers
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 
@@ -100,8 +104,15 @@ def measure(
     def once() -> None:
         prepare(source, request, root / "prepared", SIZE, workers=workers)
 
+    listing, _ = assemble(source, replace(request, image_size=SIZE))
+
+    def decode() -> None:
+        partial = Partial(root / "decoded", "", len(listing.samples), SIZE, Recipe())
+        decode_all(listing, partial, workers, lambda done, total, file: None)
+
     contestants: dict[str, Callable[[], object]] = {
         "prepare": once,
+        "its decoding alone": decode,
         f"loop, {workers} threads": lambda: pool(ThreadPoolExecutor(workers), paths, 1),
         f"loop, {workers} processes": lambda: pool(ProcessPoolExecutor(workers), paths, 8),
         "loop, 1 thread": lambda: loop(paths),
@@ -111,7 +122,8 @@ def measure(
     for _ in range(rounds):
         for name, work in contestants.items():
             times[name].append(seconds(work))
-        shutil.rmtree(root / "prepared")
+        for folder in ("prepared", "decoded"):
+            shutil.rmtree(root / folder)
     return times
 
 

@@ -184,10 +184,18 @@ def _square(image: Image.Image, size: int, recipe: Recipe) -> NDArray[np.uint8]:
         return np.asarray(_resized(image.convert("L"), size, recipe.fit))[..., np.newaxis]
     if "transparency" in image.info:
         image = image.convert("RGBA")  # else Pillow warns of a palette with transparency
-    image = _resized(image.convert("RGB"), size, recipe.fit)
+    image = image if image.mode == "RGB" else image.convert("RGB")  # which would copy
+    if (red := _as_grey(image)) is not None:  # which stays grey: a third to resize
+        return np.asarray(_resized(red, size, recipe.fit))[..., np.newaxis]
+    image = _resized(image, size, recipe.fit)
+    red = _as_grey(image)
+    return np.asarray(image) if red is None else np.asarray(red)[..., np.newaxis]
+
+
+def _as_grey(image: Image.Image) -> Image.Image | None:
+    """Return the first channel of an RGB image if the others are equal to it."""
     red, green, blue = image.split()
-    grey = red.tobytes() == green.tobytes() == blue.tobytes()
-    return np.asarray(red)[..., np.newaxis] if grey else np.asarray(image)
+    return red if red.tobytes() == green.tobytes() == blue.tobytes() else None
 
 
 def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:

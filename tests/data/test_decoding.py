@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.decoding import Recipe, UnreadableError, bits_for, decode
+from sambench.data.decoding import Recipe, UnreadableError, _resized, bits_for, decode
 
 BILINEAR = Image.Resampling.BILINEAR
 GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
@@ -40,6 +40,21 @@ def test_grey_in_any_mode_has_one_channel(tmp_path, mode):
     pixels = decode(saved(tmp_path, grey), 16).pixels
     assert pixels.shape == (16, 16, 1)
     assert np.array_equal(pixels[..., 0], Image.fromarray(GREY).resize((16, 16), BILINEAR))
+
+
+@pytest.mark.parametrize("fit", ["squash", "letterbox", "crop"])
+def test_equal_channels_come_out_as_resizing_all_three_does(tmp_path, fit):
+    path = saved(tmp_path, Image.fromarray(np.stack([GREY] * 3, axis=-1)))
+    red, green, blue = np.moveaxis(np.asarray(_resized(Image.open(path), 16, fit)), 2, 0)
+    assert (red == green).all() and (green == blue).all()
+    assert np.array_equal(decode(path, 16, Recipe(fit=fit)).pixels[..., 0], red)
+
+
+def test_channels_that_are_equal_only_once_resized_are_grey(tmp_path):
+    odd = np.full((64, 64, 3), 100, np.uint8)
+    odd[5, 5] = (100, 101, 100)
+    pixels = decode(saved(tmp_path, Image.fromarray(odd)), 8).pixels
+    assert pixels.shape == (8, 8, 1) and (pixels == 100).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])

@@ -21,6 +21,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ from sambench.data.source import Progress
 
 Pixels = NDArray[np.uint8]
 Integers = NDArray[np.int64]
+Fine = NDArray[np.float32]
 Groups = tuple[tuple[int, ...], ...]
 
 SIDE = 64  # side of a thumbnail, large enough to show speckle; smaller images keep their own side
@@ -54,7 +56,8 @@ FLOOR = 0.4  # least bar of all
 SHIFT = 3  # pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side
 MOST_POSSIBLE = 1000
 
-_SAMPLE, _NULL, _BLOCK, _TOLD = 300_000, 4000, 256, 4096
+_SAMPLE, _NULL, _BLOCK, _PART, _TOLD = 300_000, 4000, 256, 64, 4096
+_THREADS = 4
 _CELLS, _HELD, _STEPS, _BAND, _MOST = 1 << 16, 1 << 18, 2000, 4, 10_000
 _NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
@@ -105,21 +108,20 @@ class Copies:
 
 
 def look(images: Iterable[Pixels]) -> Looks:
-    """Look at each image (H, W, C) once, in blocks; much room is taken in a temporary file."""
+    """Look at each image (H, W, C) once, in threads; much room is taken in a temporary file."""
     hashes = [np.zeros(0, np.uint64)]
     textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
     digests: list[bytes] = []
     side, source = SIDE, iter(images)
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile() as file, ThreadPoolExecutor(_THREADS) as pool:
         while block := list(itertools.islice(source, _BLOCK)):
             side = min(SIDE, *block[0].shape[:2])
-            digests += [hashlib.sha256(image.tobytes()).digest()[:16] for image in block]
-            colours = (image[..., 0] if image.shape[-1] == 1 else image for image in block)
-            grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
-            hashes.append(perceptual_hashes(np.stack([_thumbnail(image, SIDE) for image in grey])))
-            fine = fine_structure(np.stack([_thumbnail(image, side) for image in grey]))
-            textured.append(np.asarray(fine.any(axis=(1, 2))))
-            file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
+            parts = [block[start : start + _PART] for start in range(0, len(block), _PART)]
+            for own, hashed, fine in pool.map(_look_at, parts):
+                digests += own
+                hashes.append(hashed)
+                textured.append(np.asarray(fine.any(axis=(1, 2))))
+                file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
         file.flush()
         kept = np.memmap(file, np.float16, "r") if digests else np.zeros(0, np.float16)
     return Looks(
@@ -128,6 +130,16 @@ def look(images: Iterable[Pixels]) -> Looks:
         textured=np.concatenate(textured),
         fine=kept.reshape(-1, side, side),
     )
+
+
+def _look_at(images: Sequence[Pixels]) -> tuple[list[bytes], NDArray[np.uint64], Fine]:
+    """Return the digests, perceptual hashes and fine structure of some images."""
+    digests = [hashlib.sha256(image.tobytes()).digest()[:16] for image in images]
+    colours = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
+    grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
+    small, side = _thumbnails(grey, SIDE), min(SIDE, *images[0].shape[:2])
+    fine = fine_structure(small if side == SIDE else _thumbnails(grey, side))
+    return digests, perceptual_hashes(small), fine
 
 
 def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
@@ -153,8 +165,8 @@ def fine_structure(thumbnails: Pixels) -> NDArray[np.float32]:
     return np.asarray(np.where(norms > 1e-3, fine / np.maximum(norms, 1e-3), 0), dtype=np.float32)
 
 
-def _thumbnail(image: Image.Image, side: int) -> Pixels:
-    return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+def _thumbnails(images: Iterable[Image.Image], side: int) -> Pixels:
+    return np.stack([np.asarray(one.resize((side, side), Image.Resampling.BOX)) for one in images])
 
 
 def find_copies(

@@ -47,13 +47,16 @@ def test_the_fine_structure_is_of_the_mean_over_areas(side: int) -> None:
     assert (found * fine_structure(np.rint(mean).astype(np.uint8))).sum() > 0.999
 
 
-def test_more_images_than_a_block_are_read_back(monkeypatch) -> None:
-    monkeypatch.setattr(copies, "_BLOCK", 4)
+def test_more_images_than_a_block_are_read_back_in_order(monkeypatch) -> None:
+    monkeypatch.setattr(copies, "_BLOCK", 7)
+    monkeypatch.setattr(copies, "_PART", 2)  # of each block, to a thread
     images = [noise(64, seed=seed) for seed in range(11)]
     found = look(images)
     wanted = fine_structure(np.stack([image[..., 0] for image in images]))
-    np.testing.assert_allclose(found.fine[[10, 0, 5]], wanted[[10, 0, 5]], atol=1e-4)
-    assert len(found.hashes) == len(found.digests) == len(found.textured) == 11
+    np.testing.assert_allclose(found.fine, wanted, atol=1e-4)
+    assert found.digests == [digest for image in images for digest in look([image]).digests]
+    assert found.hashes.tolist() == [int(look([image]).hashes[0]) for image in images]
+    assert len(found.textured) == 11
 
 
 def test_the_digest_is_of_the_pixels() -> None:
