@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from html import escape
 from typing import Any
 
@@ -121,12 +121,13 @@ class Picture:
     @cached_property
     def png(self) -> bytes:
         """The picture in pixels, of 256 colours: lines on paper need no more."""
-        pixels = Image.open(self._saved("png")).convert("RGB")
+        pixels = Image.open(self._saved("png", pil_kwargs={"compress_level": 0})).convert("RGB")
         return png_file(pixels.quantize(method=Image.Quantize.FASTOCTREE), self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:
         """The picture for a paper, in a font that publishers take (no Type 3), without a date."""
+        _leave_out_layout()
         with rc_context({"pdf.fonttype": 42}):
             return self._saved("pdf", metadata={"CreationDate": None}).getvalue()
 
@@ -137,6 +138,17 @@ class Picture:
             text = self._saved("svg", metadata={"Date": None}).getvalue().decode()
         element = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
         return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
+
+
+@cache
+def _leave_out_layout() -> None:
+    """Have fonts in PDFs without tables for setting text, which no reader of a PDF asks for.
+
+    To cut these to the letters of a figure took most of the time of writing it.
+    """
+    from fontTools.subset import Options
+
+    getattr(Options, "_drop_tables_default", []).extend(["GDEF", "GPOS", "GSUB", "MATH", "kern"])
 
 
 def png(figure: Figure, title: str, subtitle: str) -> bytes:

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import matplotlib as mpl
 import numpy as np
 import openpyxl
 import pytest
+from fontTools.ttLib import TTFont
 from markdown_it import MarkdownIt
 
 from sambench.analysis.grouping import build_groups
@@ -298,6 +300,11 @@ def test_figures_for_papers_have_no_type_3_fonts(document: Document) -> None:
     (picture,) = document.pictures
     assert b"/Type3" not in picture.pdf
     assert b"/FontFile2" in picture.pdf
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", picture.pdf, re.DOTALL)
+    unpacked = (zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+    font = next(data for data in unpacked if data.startswith(b"\0\1\0\0"))
+    tables = set(TTFont(io.BytesIO(font)).keys())
+    assert {"glyf", "hmtx", "cvt "} <= tables and not {"GPOS", "GSUB", "GDEF"} & tables
     assert '<g id="' not in picture.svg
 
 
