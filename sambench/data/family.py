@@ -90,11 +90,11 @@ class Family(Source):
             folder = next((inside[name] for name in sorted(names & inside.keys())), folder)
         return folder
 
-    def refuse(self, root: Path, lacking: str = "images") -> DataError:
+    def refuse(self, root: Path, lacking: str = "images", remedy: str = "") -> DataError:
         """Return the error for a folder that is not this dataset's."""
         return DataError(
             f"no {lacking} in {root}, which should hold {self.layout}, but has: "
-            f"{describe(root)}; give its folder with `--source DIR`"
+            f"{describe(root)}; give its folder with `--source DIR`{remedy}"
         )
 
 

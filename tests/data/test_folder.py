@@ -292,8 +292,9 @@ def test_masks_beside_classes_are_passed_over(plant, scan):
 def test_a_refusal_shows_two_levels_with_counts(plant, refused):
     files = [f"benign/p{n}/{n}.png" for n in range(4)] + ["malignant/p9/1.png"]
     assert refused("folder", plant(*files)).endswith(
-        "but has: benign/ (4 folders, 4 .png), malignant/ (p9/, 1 .png); "
-        "give its folder with `--source DIR`"
+        "but has: benign/ (4 folders, 4 .png), malignant/ (p9/, 1 .png); give its folder "
+        "with `--source DIR`, or add `--set patient=folder` if the folders within the classes are "
+        "patients"
     )
 
 
@@ -308,6 +309,93 @@ def test_columns_by_the_names_that_people_give_them(listed, scan):
         "columns of labels.csv that were used: file (Filename), label (Diagnosis), "
         "group (Patient_ID), split; not used: age"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        *((name, "file") for name in ("File Name", "image_id", "Image-Path", "IMG", "image index")),
+        *((name, "label") for name in ("Class Name", "labels", "Diagnosis")),
+        *(
+            (name, "group")
+            for name in ("Patient ID", "patient-no.", "PatientId", "lesion_id", "MRN")
+        ),
+        *((name, "fold") for name in ("Folds", "k-fold", "cv_fold")),
+    ],
+)
+def test_columns_are_known_by_their_letters_and_usual_words(listed, scan, column, what):
+    names = {"file": "file", "label": "label", "group": "group", "fold": "fold"} | {what: column}
+    text = TABLE.replace("file,label,group,fold", ",".join(names.values()))
+    listing = scan("folder", None, listed(text))
+    assert f"{what} ({column})" in listing.notes[-1] and "not used" not in listing.notes[-1]
+    assert listing.columns == ("patient", "fold")
+
+
+def test_a_lesion_is_no_id_of_one_and_a_patients_name_is_not_taken(listed, scan):
+    listing = scan(
+        "folder", None, listed("file,label,lesion,Patient Name\na/1.png,p,1,Ann\n4.jpg,q,0,Eve\n")
+    )
+    assert listing.notes[-1].endswith("not used: lesion, Patient Name")
+    assert listing.columns == ()
+
+
+def patients(listing):
+    return {sample.id: sample.facts.get("patient") for sample in listing.samples}
+
+
+def test_patients_by_the_folders_within_those_of_classes(plant, scan, refused):
+    files = ["cats/P1/1.png", "cats/P2/1.png", "cats/0.png", "dogs/P2/1.png", "dogs/P3/1.png"]
+    assert patients(scan("folder", plant(*files), patient="folder")) == {
+        "cats/0": None,
+        "cats/P1/1": "P1",
+        "cats/P2/1": "P2",
+        "dogs/P2/1": "P2",
+        "dogs/P3/1": "P3",
+    }
+    parts = plant("train/cats/P1/1.png", "train/dogs/P2/1.png", "test/dogs/P3/1.png", root="parts")
+    listing = scan("folder", parts, patient="folder")
+    assert listing.columns == ("part", "patient")
+    flat = plant("cats/1.png", "dogs/1.png", root="flat")
+    assert "finds no patient in" in refused("folder", flat, patient="folder")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "patient"),
+    [
+        *(
+            (1, "P07_2", "P07"),
+            (1, "IM-0115-0001", "IM-0115"),
+            (1, "person1_bacteria_2", "person1"),
+        ),
+        *((1, "P_00001_LEFT_CC", "P_00001"), (1, "10_left", "10"), (1, "benign (12)", None)),
+        *((1, "0007", None), (2, "SOB_B_A-14-22549AB-40-001", "SOB_B_A-14-22549AB")),
+        *((2, "P07_2", None), (3, "a1 b2 c3.d", "a1 b2 c3")),
+    ],
+)
+def test_patients_by_the_beginning_of_the_names_of_files(plant, scan, number, name, patient):
+    root = plant(f"cats/{name}.png", "dogs/x1_y2_z3_4.png")
+    assert patients(scan("folder", root, patient=number))[f"cats/{name}"] == patient
+
+
+def test_patients_by_names_in_a_table(listed, scan, refused):
+    table = listed("file,label\na/1.png,p\n4.jpg,q\n")
+    assert "finds no patient in" in refused("folder", None, table, patient=1)
+    assert "a column tells the patients already" in refused("folder", None, listed(), patient=1)
+
+
+def test_names_that_look_as_if_they_told_the_patients_are_asked_about(plant, scan):
+    many = [f"{c}/{c[0]}{n // 3}_{n}.png" for c in ("cats", "dogs") for n in range(15)]
+    said = scan("folder", plant(*many)).notes
+    assert said == (
+        "names of files may tell the patients: c0_0 and c0_1 begin alike, and there are 10 "
+        "beginnings; if so, prepare with `--set patient=1`",
+    )
+    assert scan("folder", plant(*many), patient=1).notes == ()
+    for number, name in enumerate(
+        ("{c} ({n})", "{n:04d}", "{c}_s_{n:06d}", "2021_{n}", "{c}1_{n}")
+    ):
+        files = [f"{c}/{name.format(c=c, n=n)}.png" for c in ("cats", "dogs") for n in range(15)]
+        assert scan("folder", plant(*files, root=f"other{number}")).notes == ()
 
 
 def test_a_column_that_says_whether_an_image_is_for_testing(listed, scan):

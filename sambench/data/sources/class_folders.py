@@ -52,13 +52,17 @@ def list_classes(family: Family, request: Request) -> Listing:
     """
     root, problems = family.locate(request), Problems()
     labels = {same_name(label): label for label in family.classes} | {**family.spellings}
-    folders = dict(class_folders(root, labels or None, problems))
+    of_patients = request.options.get("patient")
+    deep = of_patients == "folder"
+    folders = dict(class_folders(root, labels or None, problems, of_patients=deep))
     id_of = attrgetter("stem") if family.unique else lambda file: file.with_suffix("").as_posix()
     found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
     problems.check()
     samples = sorted(found.values(), key=lambda sample: natural(sample.id))
     if not samples:
-        raise family.refuse(root)
+        nested = of_patients and not deep and any(subfolders(folder) for folder in folders)
+        theirs = ", or add `--set patient=folder` if the folders within the classes are patients"
+        raise family.refuse(root, remedy=theirs if nested else "")
     classes: Sequence[str] = family.wanted(request)
     if not family.classes:
         there = {sample.label for sample in samples}
@@ -106,13 +110,17 @@ def _one_off(one: str, other: str) -> bool:
 
 
 def class_folders(
-    root: Path, labels: Mapping[str, str] | None, problems: Problems
+    root: Path,
+    labels: Mapping[str, str] | None,
+    problems: Problems,
+    *,
+    of_patients: bool = False,
 ) -> Iterator[tuple[Path, Meaning]]:
     """Yield the folders of classes, in parts or not, with what they tell of their images.
 
     `labels` has the class by the `same_name` of its folder; None takes every folder for a class,
     which has one spelling, that of the training part. Folders of a class may hold the images in a
-    folder `images/`.
+    folder `images/`, or a folder `of_patients` each.
     """
     inside = subfolders(root, problems)
     parts = {name: part for name in inside if (part := part_of(name))}
@@ -129,7 +137,10 @@ def class_folders(
             classes = {name: spelled.setdefault(name, there[name].name) for name in names}
         for name, path in there.items():
             if name in classes:
-                yield subfolders(path, problems).get("images", path), (classes[name], facts)
+                deeper = subfolders(path, problems)
+                yield deeper.get("images", path), (classes[name], facts)
+                for folder in deeper.values() if of_patients else ():
+                    yield folder, (classes[name], {**facts, "patient": folder.name})
 
 
 def scan_busi(busi: Family, request: Request) -> Listing:

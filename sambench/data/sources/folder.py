@@ -49,14 +49,20 @@ IN_FRONT = re.compile(rf"(.*/|)(?:({OF_MASKS})|[^\W\d_]+)(?:[ _.-]+|(?=\d))([^/]
 """The id of what has a word in front, and is a mask if that is the word for one and an image with
 the same end lies beside it: mask_1 beside 1 or image_1."""
 
+NUMBER = "(id|uid|no|nr|num|number|code|key)"
 COLUMNS = {
-    "file": "file filename file_name image image_name path filepath image_filename name id",
-    "label": "label class diagnosis target category pathology dx",
-    "group": "group patient patient_id patientid subject subject_id case case_id study video",
-    "fold": "fold kfold",
-    "split": "split part partition set subset test train",
+    "file": "file(name|path)? (image|img|picture)(file)?(name|path)? path "
+    f"(image|img|picture)({NUMBER}|index) name id",
+    "label": "labels? class(name|label)? labelname diagnos(is|e) target category pathology dx",
+    "group": f"group(id)? patient{NUMBER}? (subject|participant|person){NUMBER}? case{NUMBER}? "
+    f"(study|video){NUMBER}? (exam|examination|lesion|nodule|pat){NUMBER} mrn pid",
+    "fold": f"(k|cv)?folds?{NUMBER}?",
+    "split": "splits? part partition set subset test train",
 }
-"""What each column may be called, the likeliest name first."""
+"""Patterns of what each column may be called, the likeliest first, by its letters and digits."""
+
+BARE = re.compile(r"[\W_]+")  # what is between words
+SHARED = 0.3  # least share of images that another begins like
 
 FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
 """What each column tells, in the order of `samples.csv`."""
@@ -76,8 +82,10 @@ def scan(own: Family, request: Request) -> Listing:
     given = [name.strip() for name in str(request.options["classes"]).split(",") if name.strip()]
     classes = tuple(dict.fromkeys(given))
     root = replace(own, obtain="these are your own images").locate(request)
+    told_by = request.options["patient"]
     if request.table is not None:
-        return list_labelled(root, request.table, request.options, classes)
+        listing = list_labelled(root, request.table, request.options, classes)
+        return _with_patients(listing, told_by)
     for name, value in request.options.items():
         if value and (name == "labels" or name.endswith("_column")):
             raise ConfigError(
@@ -87,7 +95,53 @@ def scan(own: Family, request: Request) -> Listing:
     inner = _unwrapped(root)
     listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
-    return _without_masks(replace(listing, notes=(*listing.notes, *where)))
+    listing = _without_masks(replace(listing, notes=(*listing.notes, *where)))
+    return _with_patients(listing, told_by)
+
+
+def _with_patients(listing: Listing, told_by: Setting) -> Listing:
+    """Return the listing with the patients that names tell; where they may, a note asks."""
+    known, asked_for = "patient" in listing.columns, f"`--set patient={told_by}`"
+    if told_by == "none":
+        notes = () if known else _perhaps_patients(listing)
+        return replace(listing, notes=(*listing.notes, *notes))
+    if known and told_by != "folder":
+        raise ConfigError(f"a column tells the patients already; leave out {asked_for}")
+    samples = listing.samples
+    if isinstance(told_by, int):
+        facts = ({**s.facts, "patient": _beginning(s.file, told_by)} for s in samples)
+        samples = tuple(replace(s, facts=own) for s, own in zip(samples, facts, strict=True))
+    if not any(sample.facts.get("patient") for sample in samples):
+        files = some([sample.file for sample in samples], limit=3)
+        raise ConfigError(
+            f"{asked_for} finds no patient in {listing.root}, which has {files}; leave it out, or "
+            "name the patients in a table"
+        )
+    return replace(listing, samples=samples)
+
+
+def _beginning(file: str, number: int) -> str | None:
+    """Return a file's name up to so many words with a digit; None if no word is behind these."""
+    stem = Path(file).stem
+    ends = [found.end() for found in re.finditer(r"[^\W_]*\d[^\W_]*", stem)][:number]
+    behind = len(ends) == number and re.search(r"[^\W_]", stem[ends[-1] :])
+    return stem[: ends[-1]] if behind else None
+
+
+def _perhaps_patients(listing: Listing) -> Iterator[str]:
+    """Yield a note if many images share the beginnings of their names, and few the same one."""
+    by_beginning: dict[str, list[str]] = {}
+    for file in (sample.file for sample in listing.samples):
+        if beginning := _beginning(file, 1):
+            by_beginning.setdefault(beginning, []).append(Path(file).stem)
+    alike = [found for found in by_beginning.values() if len(found) > 1]
+    images, sizes = len(listing.samples), [*map(len, alike)]
+    many = len(by_beginning) >= max(5, 3 * len(listing.classes))
+    if many and sum(sizes) >= SHARED * images and max(sizes) <= images / 5:
+        yield (
+            f"names of files may tell the patients: {' and '.join(alike[0][:2])} begin alike, and "
+            f"there are {len(by_beginning):,} beginnings; if so, prepare with `--set patient=1`"
+        )
 
 
 def _without_masks(listing: Listing) -> Listing:
@@ -188,12 +242,15 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
     named = {what: str(options[f"{what}_column"]) for what in COLUMNS}
     columns = {what: table.need(name) for what, name in named.items() if name}
     for what, usual in COLUMNS.items():
-        free = [name for name in usual.split() if table.find(name) not in columns.values()]
-        if what in ("file", "label"):
+        there = {BARE.sub("", same_name(one)): one for one in reversed(table.columns)}
+        free = {bare: one for bare, one in there.items() if one not in columns.values()}
+        kinds = (re.compile(kind).fullmatch for kind in usual.split())
+        like = (one for fits in kinds for bare, one in free.items() if fits(bare))
+        found = columns.get(what) or next(like, None)
+        if found is None and what in ("file", "label"):
             remedy = f"name the column so in its first row, or add `--set {what}_column=ITS-NAME`"
-            columns[what] = columns.get(what) or table.need(*free, remedy=remedy)
-        elif what not in columns and (found := table.find(*free)):
-            columns[what] = found
+            found = table.need(what, remedy=remedy)
+        columns |= {what: found} if found else {}
     return columns
 
 
