@@ -80,10 +80,6 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     if listing.exists():
         with suppress(ValueError, KeyError, TypeError):
             before = list(json.loads(listing.read_text(encoding="utf-8"))["files"])
-    elif folder.exists():  # a report of an earlier version, which kept no list
-        kinds = ("report.*", "*.png", "figures/figure-*.png", "tables/*.csv", "tables/*.tex",
-                 "tables/*.xlsx")  # fmt: skip
-        before = [str(p.relative_to(folder)) for kind in kinds for p in folder.glob(kind)]
     for name, content in files.items():
         made = content()
         (write_text if isinstance(made, str) else write_bytes)(folder / name, made)  # type: ignore[arg-type]

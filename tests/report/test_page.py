@@ -167,13 +167,13 @@ def test_what_an_earlier_report_left_is_removed_and_nothing_else(
     }
 
 
-def test_a_report_of_an_earlier_version_is_removed_too(document: Document, tmp_path: Path) -> None:
-    (tmp_path / "figures").mkdir()
-    old = [tmp_path / "figures" / "figure-profiles.png", tmp_path / "small-cnn.png"]
-    for path in old:
+def test_where_no_report_was_written_nothing_is_removed(document: Document, tmp_path: Path) -> None:
+    own = [tmp_path / name for name in ("tables/mine.csv", "figures/figure-mine.png", "photo.png")]
+    for path in own:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     write_report(document, tmp_path)
-    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in own)
 
 
 def test_many_tables_are_written_for_a_suite(
