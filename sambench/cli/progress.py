@@ -283,7 +283,11 @@ def _ending(record: RunRecord) -> str:
     if record.hessian:
         text += f", top eigenvalue {record.hessian['top']['value']:.3g}"
         text += f", trace {record.hessian['trace']['value']:.3g}"
-    return text + (", collapsed to one class" if test["collapsed"] else "")
+    if test["collapsed"]:
+        return f"{text}, collapsed to one class"
+    chance = test["majority_accuracy"]
+    hardly = f", no more than naming the most frequent class for every image ({100 * chance:.1f} %)"
+    return text + (hardly if test["accuracy"] <= chance else "")
 
 
 def _images(by_class: Mapping[str, Sequence[int]]) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import itemgetter
+from statistics import fmean
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
@@ -21,7 +22,7 @@ from sambench.analysis.decision import (
 from sambench.analysis.grouping import ambiguous_baseline
 from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS
-from sambench.analysis.metrics import collapsed, find_metric
+from sambench.analysis.metrics import collapsed, find_metric, values_at
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import doubts
@@ -271,6 +272,7 @@ def _cautions(study: Study) -> str:
         study=study,
         lost=_lost_alike(lines),
         in_doubt=doubts(record for group in study.groups for record in group.completed),
+        unskilled=by_key(_unskilled(study), itemgetter(0, 1)),
         at_none=by_key(
             (
                 (line.title, metric.in_text, number, len(line.completed))
@@ -286,6 +288,21 @@ def _cautions(study: Study) -> str:
         tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
     return " ".join(filter(None, (text, settling(study))))
+
+
+def _unskilled(study: Study) -> Iterable[tuple[str, float, str]]:
+    """Yield the lines that are hardly more accurate than naming the most frequent class always.
+
+    With the title of the setting and that accuracy, percent; not those whose runs all collapsed.
+    """
+    for group in study.groups if study.primary == PRIMARY else ():
+        found = values_at(group.completed, "final.test.majority_accuracy")
+        shares = [100 * share for share in found if isinstance(share, float)]
+        for line in group.lines if shares else ():
+            cell, share = summarize(group, line, study.primary_metric), fmean(shares)
+            above = (cell.mean or 0.0) - share
+            if cell.n and above < study.margin and not all(map(collapsed, line.completed)):
+                yield group.title, share, line.title
 
 
 def _lost_alike(lines: Iterable[tuple[Group, Line]]) -> dict[tuple[Any, ...], list[Any]]:

@@ -7,11 +7,12 @@ import io
 import pytest
 from rich.console import Console
 
-from sambench.cli.progress import Overall, RunDisplay
+from sambench.cli.progress import Overall, RunDisplay, _ending
 from sambench.cli.screen import Screen, SlowLines
 from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
 from sambench.training.events import Started, Tick
+from tests.conftest import RecordMaker
 
 
 class Clock:
@@ -36,6 +37,23 @@ def test_none_on_a_terminal() -> None:
     clock.now = 1000.0
     lines.tell("far")
     assert said.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "collapsed", "end"),
+    [
+        (0.9, False, ", no more than naming the most frequent class for every image (90.0 %)"),
+        (0.91, False, "gradient evaluations"),
+        (0.9, True, ", collapsed to one class"),
+    ],
+)
+def test_a_run_that_is_no_better_than_one_class_says_so(
+    make_record: RecordMaker, accuracy: float, collapsed: bool, end: str
+) -> None:
+    record = make_record("adam", accuracy=accuracy, collapsed=collapsed, hessian=None)
+    final = record.final or {}
+    final = {**final, "test": {**final["test"], "majority_accuracy": 0.9}}
+    assert _ending(record.with_sections(final=final)).endswith(end)
 
 
 def of(*optimizers: str, **settings: object) -> list[RunConfig]:

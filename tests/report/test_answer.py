@@ -22,6 +22,7 @@ from sambench.report.differences import difference_tables
 from sambench.report.explain import sources_of
 from sambench.report.notes import how_to_read
 from sambench.report.tables import main_table, result_sections
+from sambench.store.record import RunRecord
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
 from tests.conftest import RecordMaker
@@ -210,6 +211,23 @@ def test_over_folds_too(
     said = set() if found is None else set(re.findall(r"\b(?:ASAM|GSAM|SAM)\b", found.group(1)))
     assert said == expected, (text, p)
     assert f"{folds} folds" in text
+
+
+def test_who_is_hardly_better_than_naming_the_largest_class_is_named(make_runs: StudyMaker) -> None:
+    def runs(majority: float, **setting: object) -> list[RunRecord]:
+        six = {"adam": [90.2, 89.8, 90.4] * 2, "sam": [90.9, 90.7, 91.1] * 2, "asam": [92.0] * 6}
+        return make_runs(six, majority=majority, **setting)
+
+    def answer(some: list[RunRecord]) -> str:
+        return " ".join(answer_text(build_study(some, ADAM)))
+
+    told = (
+        "is less than 1 point above 90.0 %, what naming the most frequent class for every image has"
+    )
+    assert f"The mean test accuracy of Adam and SAM {told}" in answer(runs(0.9))
+    assert "most frequent class" not in answer(runs(0.6))
+    both = answer(runs(0.9) + runs(0.6, model="resnet18"))
+    assert f"of Adam and SAM for small-cnn on phantom {told}" in both
 
 
 def test_collapsed_runs_count_and_are_said(make_record: RecordMaker) -> None:
