@@ -123,7 +123,10 @@ def _say_more(screen: Screen, record: RunRecord) -> None:
     from sambench.data.source import default_size
 
     test = (record.final or {})["test"]
-    names = {"auroc": "test AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+    classes = (record.data or {})["classes"]
+    of = [f" (of {name})" for name in classes] if len(classes) == 2 else ["", ""]
+    names = {"auroc": "test AUROC", "sensitivity": f"sensitivity{of[1]}"}
+    names["specificity"] = f"specificity{of[0]}"
     known = {name: test[key] for key, name in names.items() if test[key] is not None}
     screen.say(", ".join(f"{name} {value:.3f}" for name, value in known.items()))
     config = record.config

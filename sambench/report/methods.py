@@ -93,7 +93,8 @@ def _classes(record: RunRecord) -> object:
     if names is None:
         return None
     listed = f" ({', '.join(map(isolated, names))})" if len(names) <= MOST_CLASSES else ""
-    return f"{len(names)} classes{listed}"
+    positive = f", {isolated(names[1])} the positive one" if len(names) == 2 else ""
+    return f"{len(names)} classes{listed}{positive}"
 
 
 def _command(record: RunRecord) -> object:

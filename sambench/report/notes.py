@@ -18,7 +18,7 @@ from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
-from sambench.report.table import Row, Section, counted, points
+from sambench.report.table import Row, Section, counted, isolated, points
 from sambench.report.wording import paragraphs, worded
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 from sambench.store.search_record import Roles
@@ -32,6 +32,8 @@ SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "average
 """Settings of training that are said where they are not at their default."""
 OVER_BATCHES = ("median", "mean", "sd")
 """Metrics of a minimum that summarize its batches."""
+OF_A_CLASS = ("sensitivity", "specificity", "f1")
+"""Metrics that are of the positive class, or of the other one."""
 MANY_BATCHES = 3
 """Batches from which on a median is not their mean; of fewer a reader is told."""
 FAITHFUL = 0.9
@@ -121,6 +123,14 @@ def few_batches(group: Group, columns: Iterable[Metric]) -> tuple[str, ...]:
     found = values_at(group.completed, "hessian.batch_spectrum.measured_batches")
     most = max((number for number in found if isinstance(number, int)), default=MANY_BATCHES)
     return notes("few_batches", over=over, batches=most) if over and most < MANY_BATCHES else ()
+
+
+def positive_class(group: Group, columns: Iterable[Metric]) -> tuple[str, ...]:
+    """Say which class sensitivity and specificity are of, where a table has them."""
+    found = ((r.data or {}).get("classes") for r in group.completed)
+    classes = next(filter(None, found), None)
+    asked = any(one.name in OF_A_CLASS for one in columns)
+    return notes("positive", classes=[*map(isolated, classes)]) if asked and classes else ()
 
 
 def run_notes(group: Group) -> Iterable[str]:

@@ -22,6 +22,7 @@ from sambench.report.notes import (
     notes,
     of_equivalence,
     other_rates,
+    positive_class,
     protocol,
 )
 from sambench.report.table import MISSING, Cell, Mark, Row, Section, Table, mean_and_spread
@@ -173,6 +174,7 @@ def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
             *legend(rows, baseline),
             *(note for c in columns for note in of_equivalence(group.by(c.name), [group])),
             *few_batches(group, columns),
+            *positive_class(group, columns),
             *other_rates(group),
         ),
         setting=group.title,

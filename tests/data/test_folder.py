@@ -339,6 +339,40 @@ def test_a_lesion_is_no_id_of_one_and_a_patients_name_is_not_taken(listed, scan)
     assert listing.columns == ()
 
 
+@pytest.mark.parametrize(
+    ("sick", "healthy"),
+    [
+        *(
+            ("cancer", "healthy"),
+            ("abnormal", "normal"),
+            ("COVID", "non-COVID"),
+            ("A", "Normal scans"),
+        ),
+        *(("Disease", "No disease"), ("A", "controls"), ("finding", "no_finding")),
+    ],
+)
+def test_a_healthy_class_that_would_count_as_positive_is_told(plant, scan, sick, healthy):
+    root = plant(f"{sick}/1.png", f"{healthy}/1.png")
+    asked = f"`--set classes={healthy},{sick}` turns them round"
+    told = (
+        f"the second class counts as the positive one, so sensitivity will be of {healthy}: {asked}"
+    )
+    assert scan("folder", root).notes == (told,)
+    turned = scan("folder", root, classes=f"{healthy},{sick}")
+    assert (turned.classes, turned.notes) == ((healthy, sick), ())
+    table = root / "t.csv"
+    table.write_text(f"file,label\n{sick}/1.png,{sick}\n{healthy}/1.png,{healthy}\n")
+    assert scan("folder", None, table).notes[-1] == told
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("benign", "malignant"), ("normal", "pneumonia"), ("control", "normal"), ("nodule", "notch")],
+)
+def test_other_pairs_of_classes_are_as_they_are(plant, scan, first, second):
+    assert scan("folder", plant(f"{first}/1.png", f"{second}/1.png")).notes == ()
+
+
 def patients(listing):
     return {sample.id: sample.facts.get("patient") for sample in listing.samples}
 

@@ -59,7 +59,8 @@ def test_every_setting_and_version(make_record: RecordMaker) -> None:
     ]
     text = text_of(records)
     for expected in (
-        "phantom: 2 classes (benign, malignant), 32 px, split holdout (split seed 0) into "
+        "phantom: 2 classes (benign, malignant), malignant the positive one, 32 px, "
+        "split holdout (split seed 0) into "
         "training / validation / test images 40000 / 0 / 10000;",
         "Pixels are scaled to [0, 1]; augmentation: none;",
         "small-cnn from scratch, 79,378 parameters.",

@@ -8,7 +8,7 @@ from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.report.answer import said as of_answer
-from sambench.report.notes import few_batches, problems, said, too_few
+from sambench.report.notes import few_batches, positive_class, problems, said, too_few
 from tests.conftest import RecordMaker
 
 
@@ -98,3 +98,22 @@ def test_a_median_of_two_batches_is_said_to_be_their_mean(
     assert few_batches(group, columns[:1]) == ()
     (alone,) = build_groups([make_record("sam")], "adam")
     assert few_batches(alone, columns) == ()
+
+
+def test_which_class_sensitivity_is_of_is_said(make_record: RecordMaker) -> None:
+    asked, none = [[find_metric(name)] for name in ("sensitivity", "auroc")]
+
+    def of(*classes: str) -> tuple[str, ...]:
+        run = make_record("adam")
+        run = run.with_sections(data={**(run.data or {}), "classes": list(classes)})
+        (group,) = build_groups([run], "adam")
+        assert positive_class(group, none) == ()
+        return positive_class(group, asked)
+
+    assert of("normal", "tumour") == (
+        "tumour is the positive class: sensitivity is of its images, "
+        "specificity of those of normal.",
+    )
+    assert of("a", "b", "c") == (
+        "Sensitivity, specificity and F1 are means over the 3 classes, each against the rest.",
+    )

@@ -62,6 +62,9 @@ COLUMNS = {
 """Patterns of what each column may be called, the likeliest first, by its letters and digits."""
 
 BARE = re.compile(r"[\W_]+")  # what is between words
+HEALTHY = re.compile(r"(.*[\W_])?(normals?|healthy|controls?|negative|no|non|none|not)([\W_].*)?")
+"""Names of a class, in lower case, whose images one would not call positive."""
+
 SHARED = 0.3  # least share of images that another begins like
 
 FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
@@ -82,10 +85,16 @@ def scan(own: Family, request: Request) -> Listing:
     given = [name.strip() for name in str(request.options["classes"]).split(",") if name.strip()]
     classes = tuple(dict.fromkeys(given))
     root = replace(own, obtain="these are your own images").locate(request)
-    told_by = request.options["patient"]
     if request.table is not None:
         listing = list_labelled(root, request.table, request.options, classes)
-        return _with_patients(listing, told_by)
+    else:
+        listing = _in_class_folders(replace(own, classes=classes), root, request)
+    listing = _with_patients(listing, request.options["patient"])
+    notes = () if classes else _turned_round(*listing.classes)
+    return replace(listing, notes=(*listing.notes, *notes))
+
+
+def _in_class_folders(own: Family, root: Path, request: Request) -> Listing:
     for name, value in request.options.items():
         if value and (name == "labels" or name.endswith("_column")):
             raise ConfigError(
@@ -93,10 +102,19 @@ def scan(own: Family, request: Request) -> Listing:
                 "the setting out"
             )
     inner = _unwrapped(root)
-    listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
+    listing = list_classes(own, replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
-    listing = _without_masks(replace(listing, notes=(*listing.notes, *where)))
-    return _with_patients(listing, told_by)
+    return _without_masks(replace(listing, notes=(*listing.notes, *where)))
+
+
+def _turned_round(*classes: str) -> Iterator[str]:
+    """Yield a note if the second of two classes, which counts as positive, alone is healthy."""
+    healthy = [bool(HEALTHY.fullmatch(same_name(label))) for label in classes]
+    if healthy == [False, True]:
+        yield (
+            f"the second class counts as the positive one, so sensitivity will be of {classes[1]}: "
+            f"`--set classes={classes[1]},{classes[0]}` turns them round"
+        )
 
 
 def _with_patients(listing: Listing, told_by: Setting) -> Listing:
