@@ -210,7 +210,7 @@ def centre_table(
 
     Predictions are by the id of their run, centres by the id of their image.
     """
-    rows, images = [], dict[str, int]()
+    rows, images = [], dict[str, set[str]]()
     for line in group.lines:
         found: dict[str, list[float]] = {}
         for record in line.completed:
@@ -220,7 +220,7 @@ def centre_table(
             where = np.array([centres[str(image)] for image in told.ids])
             for centre in np.unique(where):
                 mine = where == centre
-                images[str(centre)] = int(mine.sum())
+                images.setdefault(str(centre), set()).update(told.ids[mine].tolist())
                 found.setdefault(str(centre), []).append(100 * float(told.correct[mine].mean()))
         if found:
             rows.append((line, found))
@@ -234,7 +234,7 @@ def centre_table(
             (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
             for line, found in rows
         ),
-        notes=notes("centres", images=sorted(images.items())),
+        notes=notes("centres", images=[(name, len(images[name])) for name in names]),
         setting=group.title,
         keys=tuple(line.label for line, _ in rows),
     )

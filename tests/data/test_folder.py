@@ -331,6 +331,23 @@ def test_columns_are_known_by_their_letters_and_usual_words(listed, scan, column
     assert listing.columns == ("patient", "fold")
 
 
+def test_centre_and_device_are_facts_that_splits_and_the_audit_use(listed, scan):
+    text = (
+        "file,label,Hospital,Scanner,site\n"
+        "a/1.png,p,A,x,arm\na/2.png,q,A,,leg\nb/3.png,p,B,y,leg\n4.jpg,q,,y,arm\n"
+    )
+    listing = scan("folder", None, listed(text))
+    assert listing.notes[-1].endswith("centre (Hospital), device (Scanner); not used: site")
+    assert {s.id: (s.facts["centre"], s.facts["device"]) for s in listing.samples} == {
+        "4": (None, "y"),
+        "a/1": ("A", "x"),
+        "a/2": ("A", None),
+        "b/3": ("B", "y"),
+    }
+    named = scan("folder", None, listed(text), centre_column="site")
+    assert {sample.facts["centre"] for sample in named.samples} == {"arm", "leg"}
+
+
 def test_a_lesion_is_no_id_of_one_and_a_patients_name_is_not_taken(listed, scan):
     listing = scan(
         "folder", None, listed("file,label,lesion,Patient Name\na/1.png,p,1,Ann\n4.jpg,q,0,Eve\n")

@@ -2,7 +2,7 @@
 
     <class>/*.png                           a folder for each class
     {train,val,test}/<class>/*.png          the same in parts
-    labels.csv or labels.xlsx               file, label [, group] [, fold] [, split]
+    labels.csv or labels.xlsx               file, label [, group] [, fold] [, split] ...
 
 Files that have the name of an image beside them and a word for masks behind it, or its number and
 such a word in front, are passed over.
@@ -58,6 +58,8 @@ COLUMNS = {
     f"(study|video){NUMBER}? (exam|examination|lesion|nodule|pat){NUMBER} mrn pid",
     "fold": f"(k|cv)?folds?{NUMBER}?",
     "split": "splits? part partition set subset test train",
+    "centre": f"cent(re|er){NUMBER}? hospital{NUMBER}? institution clinic",
+    "device": f"device{NUMBER}? scanner{NUMBER}? machine manufacturer vendor",
 }
 """Patterns of what each column may be called, the likeliest first, by its letters and digits."""
 
@@ -68,6 +70,7 @@ HEALTHY = re.compile(r"(.*[\W_])?(normals?|healthy|controls?|negative|no|non|non
 SHARED = 0.3  # least share of images that another begins like
 
 FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
+FACTS |= {"centre": "centre", "device": "device"}
 """What each column tells, in the order of `samples.csv`."""
 
 YES_OR_NO = {"test": "train", "train": "test"}
