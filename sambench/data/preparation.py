@@ -155,7 +155,7 @@ def _asked(
     Also one over what decides how images are decoded: which files, in which state, and how.
     """
     usual = {name: option.default for name, option in COMMON.items()}
-    usual |= {"patient": "none", "centre_column": "", "device_column": ""}  # of later than some sets
+    usual |= {"patient": "none", "centre_column": "", "device_column": ""}  # later than some sets
     asked = {
         "format_version": FORMAT_VERSION,
         "image_size": request.image_size,
