@@ -348,6 +348,22 @@ def test_centre_and_device_are_facts_that_splits_and_the_audit_use(listed, scan)
     assert {sample.facts["centre"] for sample in named.samples} == {"arm", "leg"}
 
 
+def test_a_column_for_each_class_of_which_one_is_marked(listed, scan, refused):
+    text = "image,MEL,NV,age\na/1,1.0,0.0,3\na/2,0.0,1.0,1\n4,1,0,0\n"
+    listing = scan("folder", None, listed(text))
+    assert {sample.id: sample.label for sample in listing.samples} == {
+        "4": "MEL",
+        "a/1": "MEL",
+        "a/2": "NV",
+    }
+    assert listing.notes[-1] == (
+        "columns of labels.csv that were used: file (image), label (the one of MEL, NV that is 1); "
+        "not used: age"
+    )
+    for wrong in (text.replace("4,1,0", "4,1,1"), text.replace("4,1,0", "4,0,0")):
+        assert "no column 'label' in" in refused("folder", None, listed(wrong))
+
+
 def test_a_lesion_is_no_id_of_one_and_a_patients_name_is_not_taken(listed, scan):
     listing = scan(
         "folder", None, listed("file,label,lesion,Patient Name\na/1.png,p,1,Ann\n4.jpg,q,0,Eve\n")

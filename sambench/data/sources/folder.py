@@ -63,6 +63,8 @@ COLUMNS = {
 }
 """Patterns of what each column may be called, the likeliest first, by its letters and digits."""
 
+REMEDY = "name the column so in its first row, or add `--set {}_column=ITS-NAME`"
+
 BARE = re.compile(r"[\W_]+")  # what is between words
 HEALTHY = re.compile(r"(.*[\W_])?(normals?|healthy|controls?|negative|no|non|none|not)([\W_].*)?")
 """Names of a class, in lower case, whose images one would not call positive."""
@@ -216,6 +218,9 @@ def list_labelled(
     problems = Problems()
     read = read_table(path)
     columns = _find_columns(read, options)
+    if "label" not in columns:
+        read = _with_one_label(read)
+        columns["label"] = read.columns[-1]
     names = _names_of_labels(str(options["labels"]))
     table = read.select({fact: columns[what] for what, fact in FACTS.items() if what in columns})
     if (said := columns.get("split", "").casefold()) in YES_OR_NO:
@@ -268,11 +273,27 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
         kinds = (re.compile(kind).fullmatch for kind in usual.split())
         like = (one for fits in kinds for bare, one in free.items() if fits(bare))
         found = columns.get(what) or next(like, None)
-        if found is None and what in ("file", "label"):
-            remedy = f"name the column so in its first row, or add `--set {what}_column=ITS-NAME`"
-            found = table.need(what, remedy=remedy)
+        if what == "file":
+            found = found or table.need(what, remedy=REMEDY.format(what))
         columns |= {what: found} if found else {}
     return columns
+
+
+def _with_one_label(table: Table) -> Table:
+    """Return the table with one column of labels in place of those of which each row marks one.
+
+    `DataError` if there are no such columns, with a 1 in one of them and a 0 in all others.
+    """
+    told = {c: [whole_number(row[c]) for row in table.rows.values()] for c in table.columns}
+    marks = {column: numbers for column, numbers in told.items() if {*numbers} <= {0, 1}}
+    if len(marks) < 2 or any(sum(map(bool, row)) != 1 for row in zip(*marks.values(), strict=True)):
+        table.need("label", remedy=REMEDY.format("label"))
+    name = f"the one of {', '.join(marks)} that is 1"
+    rows = {
+        number: {**row, name: next(c for c in marks if whole_number(row[c]))}
+        for number, row in table.rows.items()
+    }
+    return replace(table, columns=(*(c for c in table.columns if c not in marks), name), rows=rows)
 
 
 def _names_of_labels(given: str) -> dict[str, str]:
