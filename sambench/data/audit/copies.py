@@ -202,18 +202,45 @@ def join(number: int, groups: Iterable[Sequence[int]]) -> Integers:
     return np.asarray(first[part], dtype=np.int64)
 
 
+def find_turned(
+    images: Iterable[Pixels], looks: Looks, copies: Copies, progress: Progress = _NOBODY
+) -> tuple[Pair, ...]:
+    """Return certain copies that are mirrored or turned by right angles, the most alike first.
+
+    Such as sets have that were augmented before. The images (H, W, C) with H = W are gone through
+    seven times; what are copies as they are is left out. Each way has a bar of its own.
+    """
+    found: dict[tuple[int, int], Pair] = {}
+    positions = np.flatnonzero(looks.textured)
+    for way in range(1, 8):
+        turned = look(np.rot90(image[:: 1 - 2 * (way > 3)], way % 4) for image in images)
+        bar, reach = _bar_and_reach(looks, positions, turned)
+        certain, _, _ = _near(looks, positions, bar, reach, _NOBODY, turned)
+        progress(way, 7, "looking for mirrored and turned copies")
+        for pair in certain:
+            both = (pair.first, pair.second)
+            if copies.family[pair.first] != copies.family[pair.second]:
+                found[both] = max(pair, found.get(both, pair), key=lambda one: one.correlation)
+    return tuple(sorted(found.values(), key=lambda pair: -pair.correlation))
+
+
 def near_pairs(
-    hashes: NDArray[np.uint64], distance: int, progress: Progress = _NOBODY
+    hashes: NDArray[np.uint64],
+    distance: int,
+    progress: Progress = _NOBODY,
+    others: NDArray[np.uint64] | None = None,
 ) -> Iterator[tuple[Integers, Integers]]:
     """Yield every pair i < j of hashes within the distance once, sorted, in blocks.
 
-    Each block has positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
+    Each block has positions, shape (P, 2), and how many bits of each pair differ, shape (P,). The
+    second of a pair is of the `others` where they are given, as many.
     """
+    others = hashes if others is None else others
     number, start, held = len(hashes), 0, 0
     pairs, distances = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     while start < number:
         rows = hashes[start : start + max(1, _CELLS // (number - start))]
-        apart = np.bitwise_count(rows[:, None] ^ hashes[None, start:]).ravel()
+        apart = np.bitwise_count(rows[:, None] ^ others[None, start:]).ravel()
         near = np.flatnonzero(apart <= distance)
         row, column = np.divmod(near, number - start)
         pairs.append(np.stack([row, column], axis=1)[column > row] + start)
@@ -245,8 +272,13 @@ def _beyond(z: NDArray[np.float64], low: float, high: float, pairs: int) -> floa
     return float(at_low + rate * math.log((1 - low) * pairs / EXPECTED))
 
 
-def _bar_and_reach(looks: Looks, positions: Integers) -> tuple[float, int]:
-    """Return the bar, and how far hashes may differ for the comparison to take bearable time."""
+def _bar_and_reach(
+    looks: Looks, positions: Integers, others: Looks | None = None
+) -> tuple[float, int]:
+    """Return the bar, and how far hashes may differ for the comparison to take bearable time.
+
+    Here and below the second image of a pair is looked at in `others` where they are given.
+    """
     number = len(positions)
     pairs = number * (number - 1) // 2
     if pairs <= _SAMPLE:
@@ -254,8 +286,8 @@ def _bar_and_reach(looks: Looks, positions: Integers) -> tuple[float, int]:
     else:
         sample = np.random.default_rng(0).integers(0, number, (_SAMPLE, 2))
         sample = np.sort(sample[sample[:, 0] != sample[:, 1]], axis=1)
-    hashes = looks.hashes[positions]
-    apart = np.bitwise_count(hashes[sample[:, 0]] ^ hashes[sample[:, 1]])
+    hashes, theirs = looks.hashes[positions], (others or looks).hashes[positions]
+    apart = np.bitwise_count(hashes[sample[:, 0]] ^ theirs[sample[:, 1]])
     expected = np.bincount(apart, minlength=65).cumsum() * (pairs / max(1, len(sample)))
     reach = NEAR + int((expected[NEAR + 1 : FAR + 1] <= 200_000 + 10 * number).sum())
     unlike = np.flatnonzero(apart > reach)
@@ -263,18 +295,25 @@ def _bar_and_reach(looks: Looks, positions: Integers) -> tuple[float, int]:
         unlike = np.arange(len(sample))[:: -(-len(sample) // _NULL) or 1]
     nearest = sample[unlike[np.argsort(apart[unlike], kind="stable")[:_NULL]]]
     nearest = nearest[np.argsort(nearest[:, 0], kind="stable")]
-    return bar_of(_correlations(looks, positions[nearest]).astype(np.float64), pairs), reach
+    null = _correlations(looks, positions[nearest], others).astype(np.float64)
+    return bar_of(null, pairs), reach
 
 
 def _near(
-    looks: Looks, positions: Integers, bar: float, reach: int, progress: Progress
+    looks: Looks,
+    positions: Integers,
+    bar: float,
+    reach: int,
+    progress: Progress,
+    others: Looks | None = None,
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...], tuple[float, ...]]:
     """Return the certain and the most alike of the possible pairs, in order, and the bars."""
     likely: list[Pair] = []
     seen = np.zeros((reach + 1, _STEPS), dtype=np.int64)
-    for places, apart in near_pairs(looks.hashes[positions], reach, progress):
+    hashes, theirs = looks.hashes[positions], (others or looks).hashes[positions]
+    for places, apart in near_pairs(hashes, reach, progress, theirs):
         pairs = positions[places]
-        agreement = _correlations(looks, pairs)
+        agreement = _correlations(looks, pairs, others)
         step = np.clip((agreement + 1) / 2 * _STEPS, 0, _STEPS - 1).astype(np.int64)
         np.add.at(seen, (apart, step), 1)
         alike = (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
@@ -284,8 +323,8 @@ def _near(
             likely.append(Pair(first, second, int(apart[place]), correlation))
     bars = tuple(_bars(seen, bar))
     certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
-    others = (pair for pair in likely if pair.correlation < bars[pair.distance])
-    possible = heapq.nlargest(MOST_POSSIBLE, others, key=lambda pair: pair.correlation)
+    unsure = (pair for pair in likely if pair.correlation < bars[pair.distance])
+    possible = heapq.nlargest(MOST_POSSIBLE, unsure, key=lambda pair: pair.correlation)
     return certain, tuple(possible), bars
 
 
@@ -303,7 +342,9 @@ def _bars(seen: Integers, bar: float) -> Iterator[float]:
         yield max(bar, bar_of(own, int(counts.sum()))) if unlike else bar
 
 
-def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
+def _correlations(
+    looks: Looks, pairs: Integers, others: Looks | None = None
+) -> NDArray[np.float32]:
     """Return the largest circular cross-correlation of each pair over the small shifts.
 
     `pairs`, shape (P, 2), are sorted by the first, which is transformed once in each block.
@@ -316,7 +357,7 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
         block = pairs[start : start + _BLOCK]
         firsts, place = np.unique(block[:, 0], return_inverse=True)
         spectra = np.conj(rfft2(looks.fine[firsts].astype(np.float32)))[place]
-        spectra *= rfft2(looks.fine[block[:, 1]].astype(np.float32))
+        spectra *= rfft2((others or looks).fine[block[:, 1]].astype(np.float32))
         correlation = irfft2(spectra, s=shape, overwrite_x=True)
         agreement[start : start + _BLOCK] = correlation[:, shifts[:, None], shifts].max(axis=(1, 2))
     return agreement

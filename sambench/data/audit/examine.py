@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from sambench.data.audit.copies import Groups, Pair, Pixels, find_copies, groups_of, look
+from sambench.data.audit.copies import (
+    Groups,
+    Pair,
+    Pixels,
+    find_copies,
+    find_turned,
+    groups_of,
+    look,
+)
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.tears import Tear, find_tears
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
 
-VERSION = 2
+VERSION = 3
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
-POSSIBLE = "possibly the same"
+POSSIBLE, TURNED = "possibly the same", "mirrored or turned"
 BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
 
 
@@ -27,7 +35,7 @@ class Link:
     first: str
     second: str
     labels: tuple[str, str]
-    kind: str  # SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE
+    kind: str  # SAME_FILE, SAME_PIXELS, NEAR (certain), POSSIBLE or TURNED
     distance: int = 0  # bits of the perceptual hash that differ
     correlation: float = 1.0  # of their fine structure
 
@@ -54,6 +62,7 @@ class Audit:
     same_pixels: tuple[tuple[str, ...], ...]  # groups of images with the same pixels
     links: tuple[Link, ...]  # certain near-duplicates, the least alike first
     possible: tuple[Link, ...]  # pairs that may be copies, the most alike first
+    turned: tuple[Link, ...]  # certain copies that are mirrored or turned, the most alike first
     bars: tuple[float, ...]  # correlation of fine structure that is certain, by bits that differ
     families: tuple[tuple[str, ...], ...]  # images that are copies of each other through any chain
     conflicts: tuple[Link, ...]  # copies with different labels, the surest first
@@ -79,7 +88,7 @@ class Audit:
 
 
 def examine(prepared: Prepared, progress: Progress = lambda done, total, what: None) -> Audit:
-    """Audit a prepared dataset; every image is read twice, nothing is written."""
+    """Audit a prepared dataset; every image is read some times, nothing is written."""
     looks = look(_counted(prepared.images, "looking at images", progress))
     copies = find_copies(looks, prepared.column("sha256"), progress)
     names, labels = prepared.ids, [prepared.classes[label] for label in prepared.labels]
@@ -110,6 +119,9 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
         same_pixels=ids(copies.same_pixels),
         links=tuple(one for one in links if one.kind == NEAR),
         possible=tuple(link(pair, POSSIBLE) for pair in copies.possible),
+        turned=tuple(
+            link(pair, TURNED) for pair in find_turned(prepared.images, looks, copies, progress)
+        ),
         bars=tuple(round(bar, 4) for bar in copies.bars),
         families=ids(groups_of(copies.family.tolist())),
         conflicts=tuple(one for one in reversed(links) if len(set(one.labels)) > 1),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sambench.data.audit.copies import EXPECTED
-from sambench.data.audit.examine import NEAR, Audit, Link
+from sambench.data.audit.examine import NEAR, TURNED, Audit, Link
 from sambench.data.drawing import write_pairs
 from sambench.data.prepared import Prepared
 from sambench.errors import some
@@ -38,6 +38,7 @@ def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
         ("conflicts", audit.conflicts, "copies with different labels"),
         ("copies", audit.links, "near-duplicates, the least alike first"),
         ("possible_copies", audit.possible, "possible copies, the most alike first"),
+        ("turned_copies", audit.turned, "mirrored or turned copies, the most alike first"),
     ):
         pairs = [((link.first, link.second), link.labels, _how(link)) for link in links]
         paths.append(folder / f"{name}.png")
@@ -91,7 +92,7 @@ def _blocks(audit: Audit) -> list[str]:
 
 
 def _how(link: Link, *, named: bool = False) -> str:
-    if link.kind != NEAR:
+    if link.kind not in (NEAR, TURNED):
         return link.kind
     alike = f"{link.distance} of 64 bits differ, correlation {link.correlation:.2f}"
     return f"{link.kind}: {alike}" if named else alike

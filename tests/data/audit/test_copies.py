@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from sambench.data.audit.copies import (
     Pair,
     bar_of,
     find_copies,
+    find_turned,
     groups_of,
     join,
     look,
@@ -74,6 +77,36 @@ def test_what_somebody_does_to_a_copy(change) -> None:
     assert (pair.first, pair.second) == (1, 2)
     assert pair.distance <= 8
     assert pair.correlation > 0.8
+
+
+def turned_among(*images: Picture) -> tuple[Pair, ...]:
+    looks = look(images)
+    return find_turned(images, looks, find_copies(looks, range(len(images))))
+
+
+WAYS = [
+    *(lambda image, k=k: np.rot90(image, k) for k in (1, 2, 3)),
+    *(lambda image, k=k: np.rot90(image[:, ::-1], k) for k in range(4)),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("side", [64, 28])
+def test_mirrored_and_turned_copies_are_found(way: Callable[[Picture], Picture], side: int) -> None:
+    images = [picture(seed, side=side) for seed in range(20)]
+    copy = np.clip(0.8 * way(images[3]).astype(float) + 30, 0, 255).astype(np.uint8)
+    for made, wanted in (([*images, copy], (3, 20)), ([copy, *images], (0, 4))):
+        (pair,) = turned_among(*made)
+        assert (pair.first, pair.second) == wanted
+        assert pair.correlation > 0.8
+
+
+def test_unlike_images_and_plain_copies_are_no_turned_ones() -> None:
+    images = [picture(seed, side=64) for seed in range(60)]
+    even = (images[0].astype(int) + images[0][:, ::-1]) // 2  # the same in a mirror
+    assert turned_among(*images, compressed(images[7]), even.astype(np.uint8)) == ()
+    assert turned_among(*images, even.astype(np.uint8), even.astype(np.uint8)) == ()
+    assert turned_among(*(same_body(seed) for seed in range(8))) == ()
 
 
 def test_bodies_that_are_merely_alike_are_no_copies() -> None:

@@ -13,8 +13,17 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sambench.data.audit.copies import find_copies, look
-from sambench.data.audit.examine import NEAR, SAME_FILE, SAME_PIXELS, Audit, Burned, Link, examine
+from sambench.data.audit.copies import find_copies, find_turned, look
+from sambench.data.audit.examine import (
+    NEAR,
+    SAME_FILE,
+    SAME_PIXELS,
+    TURNED,
+    Audit,
+    Burned,
+    Link,
+    examine,
+)
 from sambench.data.audit.pages import in_markdown, sections, write_audit
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared
@@ -189,7 +198,7 @@ def test_the_audit_is_kept_as_numbers_words_and_pictures(faulty: Prepared, audit
     names = [path.name for path in write_audit(faulty, audit)]
     assert names == ["audit.md", "audit.json", "conflicts.png", "copies.png"]
     kept = json.loads((faulty.folder / "audit.json").read_text())
-    assert kept["version"] == 2
+    assert kept["version"] == 3
     assert kept["fingerprint"] == faulty.fingerprint
     assert kept["families"] == [list(family) for family in audit.families]
     assert kept["shortcuts"][0]["accuracy"] == audit.shortcuts[0].accuracy
@@ -204,7 +213,7 @@ def test_pictures_of_faults_that_are_gone_are_removed(faulty: Prepared, audit: A
     write_audit(faulty, audit)
     from dataclasses import replace
 
-    sound = replace(audit, conflicts=(), links=(), possible=())
+    sound = replace(audit, conflicts=(), links=(), possible=(), turned=())
     names = [path.name for path in write_audit(faulty, sound)]
     assert names == ["audit.md", "audit.json"]
     assert not (faulty.folder / "conflicts.png").exists()
@@ -244,7 +253,7 @@ def test_the_real_breast_images(real_bus: Prepared) -> None:
     assert (first.first, first.second, first.kind) == ("benign(432)", "malignant(144)", SAME_FILE)
     assert len(found.conflicts) == 8  # all seen to be one scan, by eye, in conflicts.png
     assert len(found.links) >= 160  # the 24 least alike seen to be one scan each, by eye
-    assert found.possible == ()
+    assert found.possible == found.turned == ()
     folds = next(one for one in found.shortcuts if one.column == "fold")
     assert len(folds.counts) == 5
     tears = {tear.split: tear.leaked for tear in found.tears}
@@ -274,7 +283,7 @@ def test_the_real_chest_images(real_data: Path, tmp_path: Path) -> None:
         ("COVID-1", "COVID-140"),
         ("COVID-100", "COVID-97"),
     }
-    assert found.conflicts == ()
+    assert found.conflicts == found.turned == ()
 
 
 @pytest.mark.real
@@ -291,6 +300,18 @@ def test_random_crops_of_different_real_images_are_no_copies(real_data: Path, si
             left, top = generator.integers(0, half, 2).tolist()
             crop = image.convert("L").crop((left, top, left + half, top + half))
         crops.append(np.asarray(crop.resize((side, side)))[..., None])
-    found = find_copies(look(crops), range(len(crops)))
+    looks = look(crops)
+    found = find_copies(looks, range(len(crops)))
     assert len(crops) == 300
     assert (found.certain, found.same_pixels) == ((), ())
+    assert find_turned(crops, looks, found) == ()
+
+
+def test_turned_copies_are_shown_and_said(faulty: Prepared, audit: Audit) -> None:
+    from dataclasses import replace
+
+    link = Link(first="i01", second="i60", labels=("benign", "malignant"), kind=TURNED)
+    shown = replace(audit, turned=(link,))
+    assert "turned_copies.png" in [path.name for path in write_audit(faulty, shown)]
+    assert "augmented before: 1 pair, as i01 and i60. They are neither" in in_markdown(shown)
+    assert "augmented before: 0 pairs. Cropped copies" in in_markdown(replace(audit, turned=()))
