@@ -26,6 +26,7 @@ GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")  # the categories
 MOST_LOOKED_AT = 100_000  # files among which one is looked for that is not where it was said to be
 
 BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+BLANK |= {"#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!"}  # of formulas that failed
 """What programs write into cells without a value, in lower case."""
 
 NOBODY = BLANK | {"-", "--", "?", "missing", "not available", "unk", "unknown"}
@@ -222,7 +223,7 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
     try:
         text = data.decode("utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+        rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file ({error}); save it as UTF-8 CSV") from error
     width = max((n for n, name in enumerate(rows[0], 1) if name.strip()), default=0) if rows else 0
@@ -235,21 +236,48 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
 
 
 def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Grid]:
+    """Return the name of a sheet for messages, and its cells: merged ones in each of their rows.
+
+    It is the first sheet that is not hidden, unless one is named. Of formulas it is what the
+    spreadsheet computed last; `DataError` where none did.
+    """
     import openpyxl
 
     try:
-        workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        workbook = openpyxl.load_workbook(io.BytesIO(data))
     except Exception as error:  # openpyxl lets through whatever its zip and XML readers raise
         remedy = "open it in a spreadsheet and save it as .xlsx"
         raise DataError(f"{path} is not an xlsx workbook; {remedy}") from error
-    for found in workbook.worksheets:
-        if sheet is None or _plain(found.title) == _plain(sheet):
-            return f"sheet {sheet or found.title!r} of {path}", [*found.iter_rows(values_only=True)]
-    titles = ", ".join(repr(title) for title in workbook.sheetnames)
-    raise DataError(
-        f"no sheet {sheet!r} in {path}, which has {titles}; "
-        f"rename the sheet that lists the images to {sheet!r}"
-    )
+    shown = [one for one in workbook.worksheets if sheet or one.sheet_state == "visible"]
+    fitting = [one for one in shown if sheet is None or _plain(one.title) == _plain(sheet)]
+    if not fitting:
+        titles = ", ".join(repr(title) for title in workbook.sheetnames)
+        raise DataError(
+            f"no sheet {sheet!r} in {path}, which has {titles}; "
+            f"rename the sheet that lists the images to {sheet!r}"
+        )
+    found, place = fitting[0], f"sheet {sheet or fitting[0].title!r} of {path}"
+    formulas = [c.coordinate for line in found.iter_rows() for c in line if c.data_type == "f"]
+    if formulas:
+        found = openpyxl.load_workbook(io.BytesIO(data), data_only=True)[found.title]
+    cells = (found[name] for name in formulas)
+    if never := [c.coordinate for c in cells if c.value is None and c.data_type != "str"]:
+        remedy = "open it in a spreadsheet and save it, which computes them"
+        raise DataError(f"formulas in {place} without a value: {some(never, limit=5)}; {remedy}")
+    grid = [list(line) for line in found.iter_rows(values_only=True)]
+    for merged in found.merged_cells.ranges:
+        for line in grid[merged.min_row : merged.max_row]:
+            line[merged.min_col - 1] = grid[merged.min_row - 1][merged.min_col - 1]
+    said = []
+    if rest := [repr(one.title) for one in fitting[1:]]:
+        said.append(f"{place} is read, not {some(rest, 3)}; put another one first to have that")
+    rows = found.row_dimensions
+    if hidden := [str(n) for n, line in enumerate(grid, 1) if any(line) and rows[n].hidden]:
+        remedy = "delete them to leave them out"
+        said.append(f"hidden rows of {place} are read as well: {some(hidden, 5)}; {remedy}")
+    for text in said:
+        warnings.warn(text, SambenchWarning, stacklevel=3)
+    return place, [*grid]
 
 
 def _text(cell: object) -> str | None:
