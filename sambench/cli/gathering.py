@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -193,16 +194,20 @@ def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
 
 def by_centre(study: Study, predictions: Mapping[str, Predictions], data: Path) -> list[Section]:
     """Return accuracies by centre, where the data are prepared here and name the centres."""
+
+    @cache
+    def centres(dataset: str, image_size: int, fingerprint: str) -> dict[str, str]:
+        with suppress(UserError):  # not prepared here, or without centres
+            prepared = open_prepared(data, dataset, image_size)
+            both = zip(prepared.ids, prepared.column("centre"), strict=True)
+            if prepared.fingerprint == fingerprint:  # else an id may be that of another image
+                return {image: str(centre) for image, centre in both if centre is not None}
+        return {}
+
     tables = []
-    known: dict[tuple[str, int], dict[str, str]] = {}
     for group in study.groups if predictions else ():
-        place = (group.setting.dataset, group.setting.image_size)
-        if place not in known:
-            known[place] = {}
-            with suppress(UserError):  # not prepared here, or without centres
-                prepared = open_prepared(data, *place)
-                both = zip(prepared.ids, prepared.column("centre"), strict=True)
-                known[place] = {image: str(centre) for image, centre in both if centre is not None}
-        table = centre_table(group, predictions, known[place]) if known[place] else None
+        setting, known = group.setting, [r.data["fingerprint"] for r in group.records if r.data]
+        told = centres(setting.dataset, setting.image_size, known[0]) if known else {}
+        table = centre_table(group, predictions, told) if told else None
         tables += [] if table is None else [table]
     return [Section(title="By centre", tables=tuple(tables))] if tables else []

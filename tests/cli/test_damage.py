@@ -250,6 +250,16 @@ def test_flipped_pixels_stop_all_that_read_them(runs: tuple[Path, Path], call: C
     assert "nothing to do" in call(*mending, columns=300).err
 
 
+def test_centres_of_other_images_of_the_same_names_are_not_told(
+    runs: tuple[Path, Path], call: Call
+) -> None:
+    assert "test accuracy by centre" in call("report", "s.yaml", "--json").out
+    anew = ("prepare", "phantom", "--size", 32, "--set", "images=44", "--set", "pixels=32")
+    assert call(*anew).code == 0
+    done = call("report", "s.yaml", "--json")
+    assert (done.code, "by centre" in done.out) == (0, False)
+
+
 def test_a_run_counts_only_in_its_own_folder(runs: tuple[Path, Path], call: Call) -> None:
     """A renamed folder is no run, and the record of another run in a folder is not its run's."""
     adam, sam = runs
