@@ -174,7 +174,7 @@ def take_stock(*places: tuple[Listing, Path | None]) -> Account:
             if path in images:
                 continue
             told = listing.checksums.get(file.name)  # another file may have the name of a table
-            if told and digest(Path(path)) == told:
+            if told and Path(path).is_file() and digest(Path(path)) == told:
                 tables.append(printable(str(file)))
                 continue
             unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""

@@ -208,7 +208,7 @@ def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its content: scanners and archives export many without suffix."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if path.is_file() else io.BytesIO() as file:  # a pipe may never end
             return file.read(PREAMBLE + len(DICM)).endswith(DICM, PREAMBLE)
     except OSError:  # decoding it will tell what is wrong
         return False
@@ -221,7 +221,7 @@ def read_header(path: Path) -> tuple[str | None, int]:
     """
     try:
         if not is_dicom(path):
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(read_whole(path))) as image:
                 return None, _frames(image)
         from pydicom import dcmread
 

@@ -6,6 +6,7 @@ edits by hand; it does not find an edit by somebody who makes a new seal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -19,7 +20,12 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def read_whole(path: Path) -> bytes:
-    """Return the content of a file; a StoreError if git has left a pointer to it in its place."""
+    """Return the content of a file; a StoreError if git has left a pointer to it in its place.
+
+    What is no file, such as a pipe, whose end may never come, is an OSError.
+    """
+    if not (path.is_file() or path.is_dir()) and path.exists():
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device", str(path))
     data = path.read_bytes()
     if data.startswith(_POINTER):
         raise StoreError(f"{path} is a git-lfs pointer in place of the file; run `git lfs pull`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -146,3 +147,23 @@ def test_a_huge_image_is_not_decoded(with_files, monkeypatch):
     with pytest.raises(DataError, match=r"a/huge\.png has more than"):
         with_files(huge)
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("pages", ["first", "all"])
+def test_a_pipe_is_not_waited_for(plant, tmp_path, pages):
+    root = plant("a/good.png", "b/good.png")
+    os.mkfifo(root / "a" / "pipe.png")
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({"pages": pages}))
+    with pytest.raises(DataError, match=r"a/pipe\.png cannot be read: it is a pipe, a socket or"):
+        prepare(source, request, tmp_path / "prepared", SIZE)
+
+
+def test_a_pipe_of_the_name_of_a_table_is_not_waited_for(plant, tmp_path):
+    root = plant("1.png", "2.png", "b/3.png")
+    (root / "t.csv").write_text("file,label\n1.png,p\n2.png,q\n")
+    os.mkfifo(root / "b" / "t.csv")
+    source = sources.get("folder")
+    request = Request(folder=root, table=root / "t.csv", options=source.resolve({}))
+    prepared = prepare(source, request, tmp_path / "prepared", SIZE).prepared
+    assert prepared.manifest["account"]["passed"][".csv"] == ["b/t.csv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -37,3 +38,11 @@ def test_of_other_files_every_byte_counts(tmp_path: Path) -> None:
     path.write_bytes(b"\r\n")
     with pytest.raises(DamagedError):
         read_checked(path, sha256_of(b"\n"))
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(OSError, match="it is a pipe, a socket or a device"):
+            read_whole(tmp_path / name)

@@ -12,6 +12,7 @@ patients of Ciudad Real, Vallez et al., 2025) the label is the colour of the mas
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from sambench.data.folders import (
 from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
 from sambench.errors import DataError, Problems, some
+from sambench.files.checksums import read_whole
 
 LEAST_ALIKE = 6  # letters from which names that differ in one of them are one, misspelled
 
@@ -245,7 +247,7 @@ def _lesions_in(mask: Path) -> set[str] | str:
     from PIL import Image
 
     try:
-        with Image.open(mask) as image:
+        with Image.open(io.BytesIO(read_whole(mask))) as image:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")) >= 128, 2, 0)
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         return f"is unreadable ({error})"

@@ -201,7 +201,7 @@ def _label_files(family: Family, root: Path, wanted: str) -> tuple[str, dict[str
     """Return the variant, and the one label file of each part."""
     found: list[tuple[str, str, Path]] = []
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
-        if part := part_of(re.split(r"[^a-z]", path.name.casefold())[0]):
+        if path.is_file() and (part := part_of(re.split(r"[^a-z]", path.name.casefold())[0])):
             with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
                 words = {word for line in islice(file, 1000) for word in line.split()}
             variant = "B" if words & set(VARIANTS["B"]) else "A"
