@@ -8,6 +8,7 @@ Everything else is a bug of ours and shows its traceback.
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 
@@ -116,6 +117,18 @@ LONGEST_NAME = 200
 def shown(value: object) -> str:
     """Return a value as a message shows it: on one line, shortened, however deep it is nested."""
     return _SHORTENED.repr(value)
+
+
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\ufeff]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which what a terminal obeys and nobody sees is written out.
+
+    >>> visible("\x1b[31m")
+    '\\x1b[31m'
+    """
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 _SHORTENED = reprlib.Repr()

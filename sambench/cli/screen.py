@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.cli.column_widths import Entry, in_parts
 from sambench.cli.grouping import as_typed
+from sambench.errors import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -34,8 +36,17 @@ WIDE = 100
 """Columns from which on there is room for a long bar."""
 
 
+class _Guarded(Console):
+    """A console whose terminal obeys nothing that stands in a name or an error, only our styles."""
+
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+        """Yield pieces of text with a style each, as rich writes them."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
 def _console(*, stderr: bool, quiet: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, quiet=quiet)
+    console = _Guarded(stderr=stderr, highlight=False, quiet=quiet)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH
     return console
@@ -108,7 +119,7 @@ class Screen:
         if not listed:
             return
         if len(listed) > LONG_LISTING and not self.out.quiet:
-            self.out.file.write(_lines(title, [headings, *listed]))
+            self.out.file.write(visible(_lines(title, [headings, *listed])))
             return
         prefix = _common_beginning([headings, *listed], self.out.width)
         if prefix:

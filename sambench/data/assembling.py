@@ -44,8 +44,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
     if strange:
         raise DataError(
-            f"names in {listing.root} with line breaks or bytes that are not UTF-8: "
-            f"{some(sorted(strange))}; rename them"
+            f"names in {listing.root} with line breaks, hidden characters or bytes that are "
+            f"not UTF-8: {some(sorted(strange))}; rename them"
         )
     notes = (*listing.notes, *_shortfall(source, listing))
     return replace(listing, notes=notes), take_stock(*places)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from sambench.data.source import NO_FACTS, Fact, Sample
-from sambench.errors import Problems, some
+from sambench.errors import Problems, some, visible
 
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
@@ -39,10 +39,13 @@ def same_coding(name: str) -> str:
 def same_name(name: str) -> str:
     """Return a name without what makes no other name: case, blanks around it, coding of accents.
 
-    >>> same_name("B\u00f6sartig ") == same_name("bo\u0308sartig")
+    Nor do letters without a picture, such as a blank of no width.
+
+    >>> same_name("B\u00f6sartig ") == same_name("bo\u0308sartig\u200b")
     True
     """
-    return same_coding(name).strip().casefold()
+    seen = name if name.isascii() else re.sub(r"[\xad\u200b-\u200f\u2060\ufeff]", "", name)
+    return same_coding(seen).strip().casefold()
 
 
 def find_images(
@@ -145,9 +148,9 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
 
 
 def printable(name: str) -> str:
-    """Return a name with control characters, and bytes that are no UTF-8, as escapes."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(repr(c)[1:-1] if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+    """Return a name with characters that nobody sees, and bytes that are no UTF-8, as escapes."""
+    text = visible(name.encode("utf-8", "backslashreplace").decode())
+    return text.replace("\n", r"\n").replace("\t", r"\t")
 
 
 def describe(root: Path) -> str:

@@ -18,6 +18,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
+from sambench.errors import visible
 from sambench.report.table import Cell, Document, Section, Table, slug
 from sambench.report.wording import environment
 
@@ -229,7 +230,8 @@ def to_xlsx(tables: Sequence[Table]) -> bytes:
         sheet = book.create_sheet(re.sub(r"[^\w .-]+", " ", f"{number} {table.title}")[:31])
 
         def cell(value: Any, strong: bool = False, sheet: Any = sheet) -> Any:
-            made = WriteOnlyCell(sheet, value=value)
+            told = visible(value) if isinstance(value, str) else value
+            made = WriteOnlyCell(sheet, value=told)
             if isinstance(value, str):
                 made.data_type = "s"
             if strong:

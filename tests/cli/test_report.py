@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 from msgspec.structs import replace
 
 from sambench.cli import main, reporting
 from sambench.errors import DO_AGAIN
+from sambench.files.checksums import sealed
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
@@ -395,3 +397,29 @@ def test_results_that_cannot_be_written_are_reported_elsewhere(
     assert report("tiny", "--out", "elsewhere", monkeypatch=monkeypatch) == 0
     assert "wrote elsewhere/tiny/report.html" in capsys.readouterr().out
     assert (results.parent / "elsewhere" / "tiny" / "report.html").exists()
+
+
+def test_what_strangers_write_into_a_record_is_shown_and_not_obeyed(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In every form: a workbook cannot even hold some of it."""
+    evil = "\x1b[31mA\x1b]8;;http://x\x07\x9b2J\u202eB\x00\x08\r\u2028"
+    for path in (results / "runs").glob("*/run.json"):
+        content = json.loads(path.read_text())
+        content["environment"]["cpu"] = evil
+        content["data"]["classes"] = [f"{evil}1", f"{evil}2"]
+        content["error"] = f"{evil}\nlast\t{{line}} \\x1b"
+        del content["sha256"]
+        path.write_text(sealed(json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
+    assert report(monkeypatch=monkeypatch) == 0
+    folder = results / "reports" / "all"
+    texts = [
+        path.read_text() for kind in ("md", "html", "csv") for path in folder.glob(f"*.{kind}")
+    ]
+    for text in (*texts, *capsys.readouterr()):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e]", text)
+    assert (
+        r"\x1b[31mA\x1b]8;;http://x\x07\x9b2J\u202eB\x00\x08\r" in (folder / "runs.csv").read_text()
+    )
+    assert "\nlast\t{line} \\x1b" in (folder / "runs.csv").read_text()
+    openpyxl.load_workbook(folder / "tables.xlsx")

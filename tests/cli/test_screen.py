@@ -101,3 +101,21 @@ def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str
         [sys.executable, "-c", code], env=environment, capture_output=True, check=True
     )
     assert done.stdout.decode(encoding).splitlines()[-1] == f"{shown} ?"
+
+
+@pytest.mark.parametrize("rows", [1, 600])
+def test_a_terminal_obeys_nothing_that_stands_in_a_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rows: int
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    evil = "a\x1b[2J\x1b]8;;http://x\x07b\x9b31m\u202ec\x08\r"
+    screen = Screen()
+    for show in (screen.say, screen.warn, screen.fail, screen.show):
+        show(evil)
+    screen.table(Table(title=evil, headings=(evil,), rows=((evil, ()),), notes=(evil,)))
+    screen.listing([evil, "b"], [[evil, "x"]] * rows)
+    said = "".join(capsys.readouterr())
+    left = re.sub(r"\x1b\[[\d;]*m", "", said)  # our own styles
+    assert r"a\x1b[2J\x1b]8;;http://x" in left
+    assert r"b\x9b31m\u202ec" in left
+    assert left.replace("\n", "").isprintable()

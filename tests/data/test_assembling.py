@@ -198,18 +198,22 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
 
 def test_names_that_a_table_of_text_cannot_hold_are_refused_before_decoding(plant, tmp_path):
     root = plant(*CLASSES)
-    for name in (b"a\r.png", b"b\n.png", b"\xff.png", b'it\'s, "quoted".png'):
+    hidden = [f"{name}.png".encode() for name in ("c\u200bd", "e\u202ef", "g\x1b[31m", "h\x9b")]
+    for name in (b"a\r.png", b"b\n.png", b"\xff.png", b'it\'s, "quoted".png', *hidden):
         path = root / "benign" / os.fsdecode(name)
         path.write_bytes((root / "benign/1.png").read_bytes())
     with pytest.raises(DataError) as caught:
         prepare(FOLDER, request(root), tmp_path / "p", 8)
     message = str(caught.value)
     assert "\n" not in message and "\r" not in message
-    assert message.startswith(f"names in {root} with line breaks or bytes that are not UTF-8: ")
+    assert message.startswith(
+        f"names in {root} with line breaks, hidden characters or bytes that are not UTF-8: "
+    )
     assert "'benign/a\\r.png'" in message and "'benign/\\udcff.png'" in message
-    assert "quoted" not in message
+    assert "quoted" not in message and message.isprintable()
+    assert "c\\u200bd" in message and "e\\u202ef" in message and "g\\x1b[31m" in message
     for path in (root / "benign").iterdir():
-        if "\r" in path.name or "\n" in path.name or not path.name.isascii():
+        if not path.name.isprintable() or not path.name.isascii():
             path.unlink()
     prepared = prepare(FOLDER, request(root), tmp_path / "p", 8).prepared
     assert 'benign/it\'s, "quoted"' in prepared.ids

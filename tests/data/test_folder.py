@@ -765,6 +765,17 @@ def test_rows_longer_than_the_first(listed, refused, text, rows, delimiter):
     )
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\xad", "\u200e", "\ufeff"])
+def test_classes_that_nobody_can_tell_apart_are_one(plant, refused, scan, tmp_path, hidden):
+    root = plant("a/1.png", "b/1.png", f"b{hidden}/2.png")
+    assert f"in {root} that differ in case, blanks or coding alone: b/ and b{hidden}/" in refused(
+        "folder", root
+    )
+    table = tmp_path / "t.csv"
+    table.write_text(f"file,label\na/1.png,p\nb/1.png,q\nb{hidden}/2.png,q{hidden}\n")
+    assert scan("folder", root, table).classes == ("p", "q")
+
+
 def test_dates_of_a_workbook_are_text(plant, sheet, refused):
     root = plant(*FILES)
     table = sheet(root / "t.xlsx", ("file", "label"), (date(2020, 1, 2), "p"), (7.0, "q"))
