@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.files.atomic import write_bytes, write_text
+from sambench.files.checksums import read_whole
 from sambench.report import forms
 from sambench.report.table import Document
 
@@ -75,18 +76,19 @@ def write_report(
 
 def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     """Write files, and take away those of the folder's last report that are not among them."""
-    listing = folder / LISTING
+    listing, inside = folder / LISTING, folder.resolve()
     before: list[str] = []
     if listing.exists():
-        with suppress(ValueError, KeyError, TypeError):
-            before = list(json.loads(listing.read_text(encoding="utf-8"))["files"])
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            before = [*map(str, json.loads(read_whole(listing))["files"])]
     for name, content in files.items():
         made = content()
         (write_text if isinstance(made, str) else write_bytes)(folder / name, made)  # type: ignore[arg-type]
         del made  # it may be large, and the next one is made before the name is given away
     for name in before:
-        if name not in files and ".." not in Path(name).parts:
-            (folder / name).unlink(missing_ok=True)
+        old = folder / name  # which somebody else's list may say to lie anywhere
+        if name not in files and old.is_file() and old.parent.resolve().is_relative_to(inside):
+            old.unlink()
     write_text(listing, json.dumps({"version": 1, "files": sorted(files)}, indent=2) + "\n")
 
 

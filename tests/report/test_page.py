@@ -167,6 +167,21 @@ def test_what_an_earlier_report_left_is_removed_and_nothing_else(
     }
 
 
+def test_a_list_from_somebody_else_removes_nothing_outside(
+    document: Document, tmp_path: Path
+) -> None:
+    mine, folder = tmp_path / "mine.txt", tmp_path / "report"
+    write_report(document, folder)
+    mine.write_text("mine")
+    (folder / "link").symlink_to(tmp_path)
+    names = [str(mine), "../mine.txt", "link/mine.txt", ".", "tables", "a\0", "x" * 99, 7, None]
+    for content in ({"files": names}, {"files": 7}, [], "["):
+        (folder / "files.json").write_text(json.dumps(content))
+        write_report(document, folder)
+        assert mine.read_text() == "mine"
+    assert (folder / "tables" / "all-tables.tex").exists()
+
+
 def test_where_no_report_was_written_nothing_is_removed(document: Document, tmp_path: Path) -> None:
     own = [tmp_path / name for name in ("tables/mine.csv", "figures/figure-mine.png", "photo.png")]
     for path in own:
