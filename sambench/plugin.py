@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from sambench.errors import PluginError
@@ -44,9 +44,9 @@ def load_plugin(file: Path) -> str:
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        with running(path.name, path):
+        with running(path.name, path), chdir("."):  # the user's paths mean the same afterwards
             specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         line = error.lineno if isinstance(error, SyntaxError) else None
         raise PluginError(failure_in_plugin(error) or _failure(path, error, line)) from error

@@ -83,7 +83,7 @@ class Registry(Generic[Entry]):
                     point.load()
             except PluginError as error:
                 raise PluginError(f"package {package}: {error}") from error
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(
                     f"package {package} fails as it brings {self.kind} {point.name!r} "
                     f"({type(error).__name__}: {error}); repair or uninstall it"

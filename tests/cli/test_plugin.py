@@ -151,6 +151,7 @@ def test_a_run_of_its_model_is_loaded_with_the_file(
     [
         ("x = 1 / 0", "plugin bad.py failed: ZeroDivisionError in line 1: division by zero"),
         ("x = (", "plugin bad.py failed: SyntaxError in line 1: '(' was never closed (bad.py"),
+        ("exit(0)", "plugin bad.py failed: SystemExit in line 1: 0"),
         (None, "plugin bad.py does not exist; give a Python file"),
     ],
 )
@@ -163,6 +164,15 @@ def test_a_bad_file_is_named(
     with pytest.raises(PluginError) as caught:
         load_plugin(Path("bad.py"))
     assert str(caught.value).startswith(message)
+
+
+def test_a_file_that_goes_elsewhere_takes_no_results_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("goes.py").write_text("import os\nos.chdir('/')\n")
+    load_plugin(Path("goes.py"))
+    assert Path.cwd() == tmp_path
 
 
 def test_a_name_that_is_taken_is_refused(call: Call, tmp_path: Path) -> None:
