@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sambench.optim import build
 from sambench.optim.method import optimizers
+from sambench.store.environment import choose_kernels
 from sambench.training.precision import numerics
 
 STEPS = 6
@@ -66,6 +67,25 @@ def check_restore(name: str, device: torch.device) -> dict[str, Any]:
     for _ in range(20):
         ours()
     return {"passed": bool(torch.equal(ours.flat(), before))}
+
+
+def check_repeats(workload: Workload, device: torch.device) -> dict[str, Any]:
+    """See that deterministic kernels give the same bits again, in usual and in captured steps."""
+    differed = []
+    with numerics(workload.precision):
+        for capture in ("never", "always"):
+            twice = []
+            for _ in range(2):
+                ways = {"kernels": "deterministic", "capture": capture}
+                ours = Ours(workload, device, on_sgd("sam"), **ways)
+                choose_kernels("deterministic", device)
+                for _ in range(STEPS):
+                    ours()
+                choose_kernels("fastest", device)
+                twice.append(ours.flat())
+            if not torch.equal(*twice):
+                differed.append(f"capture={capture}")
+    return {"differed": differed, "passed": not differed}
 
 
 def check_reference(name: str, device: torch.device) -> dict[str, Any]:

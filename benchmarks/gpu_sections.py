@@ -12,7 +12,13 @@ from typing import Any
 
 import gpu_runs
 import torch
-from gpu_checks import check_optimizer, check_other_ways, check_reference, check_restore
+from gpu_checks import (
+    check_optimizer,
+    check_other_ways,
+    check_reference,
+    check_repeats,
+    check_restore,
+)
 from gpu_floor import ceilings, pass_roof
 from gpu_steps import Bare, Ours, UsualSAM, Workload, library_sam
 from gpu_timing import Timing, measure
@@ -32,6 +38,11 @@ OTHERS = tuple(
     Workload(model, size, 16, precision)
     for precision in ("bf16", "tf32", "fp32")
     for model, size in (("vgg16", 256), ("vit", 224), ("swin", 224), ("resnet50", 256))
+)
+REPEATED = (
+    Workload("resnet50", 64, 8, "fp32"),
+    Workload("vit", 224, 4, "fp32"),
+    Workload("vit", 224, 4, "bf16"),
 )
 TOY = Workload("small-cnn", 16, 4, "fp32")
 
@@ -96,7 +107,11 @@ def limits(bench: Bench) -> None:
 
 def checks(bench: Bench) -> None:
     """Check every optimizer in every way of execution."""
-    found = bench.found["checks"] = {"captured": {}, "restore": {}, "reference": {}, "ways": {}}
+    kinds = ("repeats", "captured", "restore", "reference", "ways")
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+    bench.found["checks"] = found
+    for workload in (TOY,) if bench.toy else REPEATED:
+        found["repeats"][workload.name] = check_repeats(workload, bench.device)
     names = [*PAPERS, *(i.name for i in optimizers.list() if i.name not in PAPERS)]
     for name in ("gcsam",) if bench.toy else names:
         if bench.left < 0:

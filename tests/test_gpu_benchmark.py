@@ -61,5 +61,5 @@ def test_every_section_runs(tmp_path: Path) -> None:
     assert steps["rows"]["captured"]["engine"]["captured"] is True
     assert steps["roof"]["gflop"] > 0
     assert "failed" not in steps
-    assert "Checks: 3 of 3 passed." in done.stdout
+    assert "Checks: 4 of 4 passed." in done.stdout
     assert "| captured | " in done.stdout

@@ -108,13 +108,17 @@ def choose_kernels(kernels: str, device: torch.device) -> str:
     """Have torch use the kernels that a run asks for; return how far its bits will repeat.
 
     With deterministic ones torch would also fill all memory it hands out, against programs that
-    read what nobody wrote: hundreds of extra operations in each step.
+    read what nobody wrote: hundreds of extra operations in each step. As it shall only warn of what
+    has no such kernel, it would take fused attention on a GPU, whose gradients then differ from run
+    to run; that is switched off, and attention is plain matrix products.
     """
     import torch
 
-    repeat = kernels == "deterministic"
+    repeat, cuda = kernels == "deterministic", torch.backends.cuda
     torch.backends.cudnn.benchmark = not repeat
     torch.use_deterministic_algorithms(repeat, warn_only=True)
+    for fused in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
+        fused(not repeat or device.type == "cpu")
     if not repeat:
         return "no: kernels=fastest"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

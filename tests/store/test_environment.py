@@ -19,6 +19,15 @@ from sambench.store import environment
 from sambench.store.sections.training import Earlier
 
 CPU = torch.device("cpu")
+FUSED = {
+    "flash": (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    "memory": (
+        torch.backends.cuda.mem_efficient_sdp_enabled,
+        torch.backends.cuda.enable_mem_efficient_sdp,
+    ),
+    "cudnn": (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+}
+"""Fused attention of torch: whether each is allowed, and how to say so."""
 
 
 @pytest.fixture
@@ -44,6 +53,8 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
     torch.backends.cudnn.benchmark = benchmark
+    for _, enable in FUSED.values():
+        enable(True)
 
 
 def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +179,24 @@ def test_determinism_on_the_cpu() -> None:
 def test_determinism_on_a_gpu_is_not_promised() -> None:
     said = environment.choose_kernels("deterministic", torch.device("cuda:0"))
     assert said == "where an operation has a deterministic kernel"
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize(
+    ("kernels", "device", "allowed"),
+    [
+        ("deterministic", "cuda:0", False),
+        ("fastest", "cuda:0", True),
+        ("deterministic", "cpu", True),  # where the fused one repeats its bits
+        ("fastest", "cpu", True),
+    ],
+)
+def test_attention_repeats_its_bits_on_a_gpu(kernels: str, device: str, allowed: bool) -> None:
+    """The fused kernels have a backward pass that repeats only where torch is to raise an error."""
+    environment.choose_kernels("deterministic", torch.device("cuda:1"))  # of a run before
+    environment.choose_kernels(kernels, torch.device(device))
+    assert {name: asked() for name, (asked, _) in FUSED.items()} == dict.fromkeys(FUSED, allowed)
+    assert torch.backends.cuda.math_sdp_enabled()
 
 
 def test_what_a_record_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,3 +162,14 @@ def test_a_compiled_network_is_captured_too(tmp_path: Path) -> None:
     reference = weights(usual)
     for name, tensor in weights(run).items():
         torch.testing.assert_close(tensor, reference[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_repeats_its_bits(dtype: torch.dtype) -> None:
+    drawn = torch.randn(4, 2, 3, 500, 64, device=GPU, dtype=dtype)
+    inputs, along = drawn[:3].requires_grad_(), drawn[3]
+    found = []
+    for _ in range(10):
+        result = torch.nn.functional.scaled_dot_product_attention(*inputs)
+        found += torch.autograd.grad(result, inputs, along)
+    assert all(torch.equal(found[0], other) for other in found[1:])
