@@ -121,7 +121,10 @@ def choose_kernels(kernels: str, device: torch.device) -> str:
         fused(not repeat or device.type == "cpu")
     if not repeat:
         return "no: kernels=fastest"
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        if torch.cuda.is_initialized():  # torch may take what cuBLAS has for that large by now
+            torch._C._cuda_clearCublasWorkspaces()
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return "bitwise" if device.type == "cpu" else "where an operation has a deterministic kernel"
 

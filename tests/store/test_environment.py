@@ -199,6 +199,26 @@ def test_attention_repeats_its_bits_on_a_gpu(kernels: str, device: str, allowed:
     assert torch.backends.cuda.math_sdp_enabled()
 
 
+@pytest.mark.usefixtures("as_before")
+def test_workspaces_of_before_are_not_taken_for_larger_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torch up to 2.11 reads their size anew at each call, of memory that it has allocated once."""
+    told: list[str | None] = []
+    monkeypatch.setattr(
+        torch._C,
+        "_cuda_clearCublasWorkspaces",
+        lambda: told.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG")),
+        raising=False,
+    )
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    environment.choose_kernels("fastest", torch.device("cuda:0"))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    for _ in range(2):
+        environment.choose_kernels("deterministic", torch.device("cuda:0"))
+    assert told == [":4096:8"]
+
+
 def test_what_a_record_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(environment.COMMAND, raising=False)
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sambench", "train", "--opt", "sam"])
