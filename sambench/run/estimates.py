@@ -16,7 +16,7 @@ from sambench.data.prepared import open_prepared
 from sambench.models.model import CHANNELS, build_model
 from sambench.run.images import load_parts
 from sambench.run.network import build_network
-from sambench.store.environment import memory_peak, start_memory_peak
+from sambench.store.environment import choose_kernels, memory_peak, start_memory_peak
 from sambench.store.machine import torch_threads
 from sambench.training.clock import synchronised_time
 from sambench.training.engine import layout_of
@@ -83,6 +83,7 @@ def measure_pace(config: RunConfig, data: Path, device: torch.device) -> Pace:
     On a CPU one thread is used, as `compare` does. Data that are not prepared, or that the model
     does not take, are a UserError.
     """
+    choose_kernels(config.kernels, device)
     with torch_threads(1 if device.type == "cpu" else None), numerics(config.precision):
         parts = load_parts(config, data, device)
         network = build_network(config, len(parts.prepared.classes), device).train()

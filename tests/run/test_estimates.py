@@ -66,3 +66,12 @@ def test_a_few_passes_are_timed_on_one_thread(phantom_data: Path) -> None:
     assert pace.images == 32
     assert pace.memory_bytes is None
     assert torch.get_num_threads() == threads
+
+
+def test_passes_are_timed_with_the_kernels_of_the_run(
+    phantom_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[tuple[str, torch.device]] = []
+    monkeypatch.setattr(estimates, "choose_kernels", lambda *given: chosen.append(given))
+    measure_pace(config(kernels="fastest"), phantom_data, torch.device("cpu"))
+    assert chosen == [("fastest", torch.device("cpu"))]
