@@ -32,7 +32,7 @@ from msgspec import msgpack
 from sambench.errors import LaunchError, StoreError, UserError
 from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
-from sambench.launch.unit import attempt, conclude, mark_ended
+from sambench.launch.unit import attempt, conclude, let_go, mark_ended
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, child_environment, choose_device, yield_cores
 from sambench.store.record import FAILED, INTERRUPTED
@@ -233,6 +233,7 @@ class Worker:
                 said = None if ending is None else ""
                 if isinstance(ending, Exception):
                     said = " ".join(str(ending).split()) or type(ending).__name__
+                    let_go(ending)
                 self._tell("over", said)
 
     def _listen(self) -> None:

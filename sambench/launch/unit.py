@@ -127,6 +127,13 @@ def attempt(
             return error
 
 
+def let_go(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that was told: their frames hold the network of its run."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
     """Write into a run's record what ended it: `failed` for its own fault, else `interrupted`."""
     plain = isinstance(error, UserError | RunFailed)

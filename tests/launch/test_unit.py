@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import gc
 import subprocess
 import sys
+import traceback
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from msgspec.structs import replace
+from torch import nn
 
 from sambench.errors import (
     DO_AGAIN,
@@ -24,8 +29,10 @@ from sambench.launch.launchers.local import launch, run_all
 from sambench.launch.launchers.ray import STOP_FILE, do_unit
 from sambench.launch.unit import conclude, mark_ended, mark_error
 from sambench.plugin import load_plugin
+from sambench.run import single_run
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
+from sambench.training.step import Step
 from tests.forked_processes import Template
 from tests.launch.conftest import TINY, ManifestMaker
 
@@ -70,6 +77,35 @@ def test_the_record_tells_why_a_unit_failed(
     assert record is not None
     assert record.status == "failed"
     assert "nowhere" in (record.error or "")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), ValueError("broken")])
+def test_a_run_that_failed_leaves_its_memory_to_the_next(
+    make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Its error is kept to the end of the launch, and that of the last one with where it was."""
+    networks: list[weakref.ref[nn.Module]] = []
+    before: list[nn.Module | None] = []
+    build = single_run.build_network
+
+    def built(*given: Any) -> nn.Module:
+        gc.collect()
+        before.extend(network() for network in networks)
+        networks.append(weakref.ref(made := build(*given)))
+        return made
+
+    def fail(step: Step, *given: Any) -> None:
+        raise type(error)(*error.args)
+
+    monkeypatch.setattr(single_run, "build_network", built)
+    monkeypatch.setattr(Step, "forward", fail)
+    told: list[str] = []
+    watcher = Watcher(failed=lambda config, why: told.extend(traceback.format_exception(why)))
+    tally = run_all(make_manifest(2), "cpu", watcher)
+    assert len(tally.errors) == 2
+    assert "".join(told).count("raise type(error)") == 2
+    assert before == [None]
+    assert tally.errors[-1].__traceback__ is not None
 
 
 def test_a_stop_file_stops_before_the_first_step(make_manifest: ManifestMaker) -> None:

@@ -22,7 +22,7 @@ from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_n
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
-from sambench.launch.unit import attempt
+from sambench.launch.unit import attempt, let_go
 from sambench.store.environment import choose_device
 from sambench.store.machine import cores, free_memory, torch_threads
 from sambench.store.record import INTERRUPTED, RunRecord
@@ -150,6 +150,8 @@ def run_all(
         for index, config in enumerate(manifest.configs):
             if tally.interrupted or stop_requested() or (manifest.fail_fast and tally.exit_code):
                 break
+            for error in tally.errors:
+                let_go(error)
             ending = attempt(manifest, index, where, watcher, stop_requested, mark=mark)
             tally.count(config, ending, watcher)
             tally.interrupted = isinstance(ending, RunRecord) and ending.status == INTERRUPTED
