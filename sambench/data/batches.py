@@ -119,7 +119,10 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def fits(size: int, device: torch.device) -> bool:
     """Whether a GPU may hold so many bytes of images; a CPU reads a memory map, as fast."""
-    return device.type == "cuda" and size <= _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type != "cuda":
+        return False
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return size <= _RESIDENT_SHARE * (torch.cuda.mem_get_info(device)[0] + cached)
 
 
 def shuffled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
     """
     prepared = open_prepared(data, config.dataset, config.image_size)
     check_pixels(prepared)
+    if device.type == "cuda":
+        gc.collect()  # what an earlier run has left on the device is in cycles of closures
     split, checksum = stored_split(
         prepared,
         config.split,

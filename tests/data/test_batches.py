@@ -131,11 +131,21 @@ def test_a_cpu_reads_the_array_that_all_processes_share() -> None:
     assert (part.batch(torch.tensor([3]))[0] == 1).all()
 
 
-@pytest.mark.parametrize(("free", "expected"), [(200, True), (199, False)])
+@pytest.mark.parametrize(
+    ("free", "reserved", "allocated", "expected"),
+    [
+        (200, 0, 0, True),
+        (199, 0, 0, False),
+        (50, 170, 20, True),  # a run before has given 150 back, which torch keeps
+        (50, 170, 21, False),
+    ],
+)
 def test_images_live_on_a_gpu_if_they_take_half_of_its_memory_at_most(
-    monkeypatch: pytest.MonkeyPatch, free: int, expected: bool
+    monkeypatch: pytest.MonkeyPatch, free: int, reserved: int, allocated: int, expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
     assert fits(100, torch.device("cuda:0")) is expected
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
+import sambench.run.images
 import sambench.run.measure
 import sambench.run.single_run
 from sambench.config.curvature_settings import HessianSettings
@@ -82,6 +86,30 @@ def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Pa
     assert record.cost["gradient_evaluations"] == 2 * record.cost["steps"] == 16
     assert record.sharpness is not None
     assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
+
+
+def test_the_memory_of_a_gpu_is_free_of_earlier_runs_before_images_go_there(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training is a cycle of closures, and would count in the next run's peak of memory."""
+    seen: list[weakref.ref[nn.Module]] = []
+
+    def built(*given: Any) -> nn.Module:
+        seen.append(weakref.ref(made := build_network(*given)))
+        return made
+
+    def placed(*given: Any, **named: Any) -> None:
+        assert [network() for network in seen] == [None]
+
+    monkeypatch.setattr(sambench.run.single_run, "build_network", built)
+    gc.disable()
+    try:
+        run_one(config_of(), paths, device=CPU)
+        assert seen[0]() is not None
+        monkeypatch.setattr(sambench.run.images, "Images", placed)
+        load_parts(config_of(optimizer="adam"), paths.data, torch.device("cuda:0"))
+    finally:
+        gc.enable()
 
 
 def test_no_part_of_the_images_is_copied_to_scale_them(
