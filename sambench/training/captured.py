@@ -240,10 +240,19 @@ class Graph:
         self._graph.replay()
 
 
+@functools.cache
+def stream_for(device: torch.device, purpose: str) -> torch.cuda.Stream:
+    """Return a GPU's stream for a purpose, the same for all runs of this process.
+
+    Torch keeps memory for cuBLAS on each stream that was used: it would pile up from run to run.
+    """
+    return torch.cuda.Stream(device)
+
+
 def graphs_of(device: torch.device) -> Callable[[], Graph] | None:
     """Return how graphs are made on a device; None where it has none."""
     if device.type != "cuda":
         return None
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
-    return functools.partial(Graph, device, torch.cuda.Stream(device), pool)
+    return functools.partial(Graph, device, stream_for(device, "graphs"), pool)

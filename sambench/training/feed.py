@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sambench.data.batches import Augmentation, Images, sent
+from sambench.training.captured import stream_for
 from sambench.training.replicas import Replicas
 from sambench.training.step import Batch
 
@@ -35,7 +36,7 @@ class Feed:
     def __post_init__(self) -> None:
         device = self.images.device
         apart = device.type == "cuda" and not self.images.resident
-        self._stream = torch.cuda.Stream(device) if apart else None
+        self._stream = stream_for(device, "images") if apart else None
         self._computed: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
