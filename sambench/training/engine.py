@@ -194,6 +194,8 @@ class Engine:
             new.establish(batch)
         except Refused as refused:
             self._capturing = False
+            if refused.__cause__ is not None:  # a broken capture has taken the generator from all
+                self._recorded.clear()
             if not self._recorded:
                 self.captured = Choice(False, str(refused))
         else:

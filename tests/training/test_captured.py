@@ -153,6 +153,20 @@ def test_a_capture_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
     assert same(run, usual)
 
 
+def test_a_capture_that_breaks_off_ends_the_use_of_earlier_ones(tmp_path: Path) -> None:
+    """They would draw from the generator that it was registered with, which the run has no more."""
+    usual = training(tmp_path / "usual", **settings("sam"))
+    usual.run()
+    tapes = [Tape(), Breaking()]
+    run = training(tmp_path / "broken", graphs=lambda: tapes.pop(0), **settings("sam"))
+    first = tapes[0]
+    run.run()
+    assert not tapes
+    assert first.replays == 1
+    assert run.engine.captured.reason == "capture failed: out of memory while capturing"
+    assert same(run, usual)
+
+
 @pytest.mark.parametrize("under_way", [True, False])
 def test_a_broken_capture_is_ended_for_the_allocator(
     monkeypatch: pytest.MonkeyPatch, under_way: bool
