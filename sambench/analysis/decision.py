@@ -173,22 +173,24 @@ class _Gaps:
 
     def of(self, label: str, others: Sequence[str]) -> Floats:
         """Return the others less one, shape (units, others), lost units at what they count as."""
-        found = []
-        for table, place in zip(self._tables, self._places, strict=True):
-            gaps = table.imputed[:, [place[other] for other in others]]
-            found.append((table.keys, table.by_unit(gaps - table.imputed[:, [place[label]]])))
-        joined, _ = inference.side_by_side(*zip(*found, strict=True))
-        units = int(np.isfinite(joined).any(axis=(1, 2)).sum())
-        over_settings = self.design is SEEDS and units < SEEDS.least_units <= len(self.scope.groups)
-        return inference.mean_over(joined, 0 if over_settings else 1)
+        both = zip(self._own(others), self._own([label]), strict=True)
+        return self._over_settings(these - own for these, own in both)
 
     def mean(self, label: str) -> float:
         """Return an optimizer's mean over units and settings, lost units at what they count as."""
-        means = [
-            inference.mean_over(table.by_unit(table.imputed[:, [place[label]]]), 0)
-            for table, place in zip(self._tables, self._places, strict=True)
-        ]
-        return float(np.mean(means))
+        return float(inference.mean_over(self._over_settings(self._own([label])), 0)[0])
+
+    def _own(self, labels: Sequence[str]) -> list[Floats]:
+        """Return the runs of some labels in each setting, lost ones at what they count as."""
+        there = zip(self._tables, self._places, strict=True)
+        return [table.imputed[:, [place[label] for label in labels]] for table, place in there]
+
+    def _over_settings(self, of_runs: Iterable[Floats]) -> Floats:
+        made = [t.by_unit(of) for t, of in zip(self._tables, of_runs, strict=True)]
+        joined, _ = inference.side_by_side([table.keys for table in self._tables], made)
+        networks = [group.network for group in self.scope.groups]
+        design = inference.design_over(self.design, joined, networks)
+        return inference.over_settings(joined, networks, design)
 
     def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the labels with units enough to be compared, and those without; all if none is."""

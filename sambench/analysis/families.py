@@ -27,6 +27,7 @@ class _Column:
     imputed: Floats  # with lost units at what they count as; without them where that is unknown
     spoiled: tuple[bool, bool]  # sides with runs that cannot be counted and speak against them
     ratio: float | None  # n_test / n_train of folds
+    network: str  # and data set
 
     @property
     def testable(self) -> bool:
@@ -104,6 +105,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
                 imputed=imputed[:, place],
                 spoiled=(bool(own[0]), bool(own[place + 1])),
                 ratio=group.test_over_train,
+                network=group.network,
             )
         )
     return columns
@@ -124,14 +126,13 @@ def _pooled(every: Iterable[_Column]) -> list[_Column]:
 
 
 def _over_settings(columns: Sequence[_Column]) -> _Column:
-    """Average differences over settings, by seed or fold; by setting where these are too few."""
-    every, design, axis = [column.made for column in columns], columns[0].made.design, 1
+    """Average differences over settings, by seed or fold; by network where these are too few."""
+    every, networks = [column.made for column in columns], [column.network for column in columns]
     own = [column.keys for column in columns]
     table, keys = inference.side_by_side(own, [column.values for column in columns])
-    units = int(np.isfinite(table).any(axis=1).sum())
-    if design is SEEDS and units < SEEDS.least_units <= len(columns):
-        design, axis = SETTINGS, 0
-        keys = tuple(made.setting for made in every)
+    design = inference.design_over(every[0].design, table, networks)
+    if design is SETTINGS:
+        keys = tuple(sorted({*networks}))
     counted, _ = inference.side_by_side(own, [column.imputed for column in columns])
     ratios = [column.ratio for column in columns if column.ratio is not None]
     return _Column(
@@ -147,10 +148,11 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             least_sd=inference.sd_of_mean([made.least_sd for made in every]),
         ),
         keys=keys,
-        values=inference.mean_over(table, axis),
-        imputed=inference.mean_over(counted, axis),
+        values=inference.over_settings(table, networks, design),
+        imputed=inference.over_settings(counted, networks, design),
         spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
         ratio=sum(ratios) / len(ratios) if ratios else None,
+        network="",
     )
 
 
@@ -218,11 +220,11 @@ def _printed(value: float, metric: Metric) -> float:
 
 
 def _unit_names(keys: Keys) -> list[str]:
-    """Return how units are named: a seed, or a fold and the seed of its split."""
+    """Return how units are named: a seed, a fold and the seed of its split, or a network."""
     splits = {key[0] for key in keys if isinstance(key, tuple)}
     return [
         (f"fold {key[1]}" + (f" of split {key[0]}" if len(splits) > 1 else ""))
         if isinstance(key, tuple)
-        else f"seed {key}"
+        else (key if isinstance(key, str) else f"seed {key}")
         for key in keys
     ]

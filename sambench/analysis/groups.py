@@ -139,6 +139,11 @@ class Group:
     found: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
     """By metric, a comparison of each further line with the first, where a study has made them."""
 
+    @property
+    def network(self) -> str:
+        """Its network and data set, which other settings may have too."""
+        return f"{self.setting.model} on {self.setting.dataset}"
+
     def by(self, metric: str) -> tuple[Comparison, ...]:
         """Return the comparisons by one metric, in order of lines."""
         return self.found.get(metric, ())

@@ -55,7 +55,7 @@ SEEDS = Design(
 optimizers are compared."""
 
 SETTINGS = replace(SEEDS, unit="setting")
-"""Over settings, each the mean of too few seeds to be tested by itself."""
+"""Over networks and data sets, each the mean of too few seeds to be tested by itself."""
 
 FOLDS = Design(
     unit="fold",
@@ -94,6 +94,33 @@ def side_by_side(keys: Sequence[Keys], values: Sequence[Floats]) -> tuple[Floats
     for number, (own, given) in enumerate(zip(keys, values, strict=True)):
         table[[place[key] for key in own], number] = given
     return table, every
+
+
+def design_over(design: Design, table: Floats, networks: Sequence[str]) -> Design:
+    """Return the design of differences of shape (units, settings, ...) that are to be pooled.
+
+    Where seeds are too few, but networks and data sets enough, these are what is independent. Other
+    settings of one are not: they begin with the same weights, seed by seed.
+    """
+    units = int(np.isfinite(table).reshape(len(table), -1).any(axis=1).sum())
+    enough = units < SEEDS.least_units <= len({*networks})
+    return SETTINGS if design is SEEDS and enough else design
+
+
+def over_settings(table: Floats, networks: Sequence[str], design: Design) -> Floats:
+    """Average an array of shape (units, settings, ...) over settings, each of which counts alike.
+
+    A unit counts n / n_s times in a setting that has n_s of all n units, so that the mean over
+    units is that of the settings' means whatever units they have.
+    """
+    if design is SETTINGS:
+        means, codes = mean_over(table, 0), np.unique(networks, return_inverse=True)[1]
+        return np.array([mean_over(means[codes == code], 0) for code in range(max(codes) + 1)])
+    there = np.isfinite(table)
+    units, some = there.sum(axis=0), there.any(axis=1)
+    weights = some.sum(axis=0) / np.maximum(units, 1)
+    sums = (np.where(there, table, 0.0) * weights).sum(axis=1)
+    return np.where(some, sums / np.maximum((units > 0).sum(axis=0), 1), np.nan)
 
 
 def sd_of_mean(sds: Sequence[float]) -> float:

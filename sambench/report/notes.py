@@ -208,7 +208,7 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
         most = max(len(of_lines[0] & other) for other in of_lines[1:])
         if most < design.least_units:
             alike.setdefault((design.unit, most, design.least_units), []).append(group.title)
-    several = len(groups) >= SEEDS.least_units
+    several = len({group.network for group in groups}) >= SEEDS.least_units
     return tuple(
         said("too_few", titles=titles, unit=unit, most=most, least=least, several=several)
         for (unit, most, least), titles in alike.items()
