@@ -135,7 +135,7 @@ def decide(study: Study, scope: Scope | None = None) -> Decision | None:
         short=short,
         tied=tied if len(tied) > 1 else (),
         choice=choice,
-        loss=_loss(gaps, choice[0], labels, room=gaps.metric.scale - gaps.mean(choice[0])),
+        loss=_loss(gaps, choice[0], labels),
         cost=costs,
     )
 
@@ -176,9 +176,11 @@ class _Gaps:
         both = zip(self._own(others), self._own([label]), strict=True)
         return self._over_settings(these - own for these, own in both)
 
-    def mean(self, label: str) -> float:
-        """Return an optimizer's mean over units and settings, lost units at what they count as."""
-        return float(inference.mean_over(self._over_settings(self._own([label])), 0)[0])
+    def least(self, label: str) -> float:
+        """Return the lower 95 % bound of an optimizer's mean over units and settings."""
+        own = self._over_settings(self._own([label]))
+        found = inference.moments(own, self.ratio, self.least_sd)
+        return float((found.mean - stdtrit(found.units - 1, 1 - ALPHA) * found.error)[0])
 
     def _own(self, labels: Sequence[str]) -> list[Floats]:
         """Return the runs of some labels in each setting, lost ones at what they count as."""
@@ -216,17 +218,18 @@ class _Gaps:
         return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
 
 
-def _loss(gaps: _Gaps, label: str, labels: Sequence[str], room: float) -> float | None:
+def _loss(gaps: _Gaps, label: str, labels: Sequence[str]) -> float | None:
     """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni).
 
-    It is no larger than the room that a mean leaves to 100 %.
+    It is no larger than the room that the optimizer's own lower bound leaves to 100 %.
     """
     others = [other for other in labels if other != label]
     found = inference.moments(gaps.of(label, others), gaps.ratio, gaps.least_sd)
     if not (found.units > 1).all():
         return None
     quantile = stdtrit(found.units - 1, 1 - ALPHA / len(others))
-    return min(max(0.0, float((found.mean + quantile * found.error).max())), room)
+    bound = max(0.0, float((found.mean + quantile * found.error).max()))
+    return min(bound, gaps.metric.scale - max(gaps.least(label), 0.0))
 
 
 def _costs(study: Study, scope: Scope, label: str) -> Costs:

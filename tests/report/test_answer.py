@@ -382,7 +382,9 @@ def test_means_of_more_runs_than_their_difference_say_of_how_many(make_runs: Stu
 
 
 def test_no_choice_loses_more_than_there_is(make_record: RecordMaker) -> None:
-    """Two folds have one degree of freedom: the bound was 94.6 points beside a mean of 83 %."""
+    """Two folds have one degree of freedom: the bound was 94.6 points beside a mean of 83 %. Nor is
+    it the 17 that a mean of two leaves to 100 %: with three seeds near 100 % half of such bounds
+    were too low."""
     runs = [
         make_record(name, accuracy=accuracy, fold=f, split="kfold-2")
         for name, of in {"adam": (0.88, 0.78), "sam": (0.90, 0.73), "asam": (0.7, 0.9)}.items()
@@ -391,7 +393,8 @@ def test_no_choice_loses_more_than_there_is(make_record: RecordMaker) -> None:
     decision = decide(build_study(runs, ADAM))
     assert decision is not None
     assert decision.choice[0] == "adam"
-    assert decision.loss == pytest.approx(17.0)
+    error = np.std([88, 78], ddof=1) * np.sqrt(1 / 2 + 1 / 4)  # of folds, as the records have them
+    assert decision.loss == pytest.approx(100 - (83 - stats.t.ppf(0.95, 1) * error))
 
 
 def test_one_image_that_is_more_than_the_margin_is_said_beside_equivalence(
