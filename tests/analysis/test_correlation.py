@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, t
 
 from sambench.analysis.claims import examine
 from sambench.analysis.decision import flat_and_accurate
@@ -58,19 +58,38 @@ def test_strata_do_not_see_what_lies_between_them() -> None:
     assert rank_correlation(sharpness, accuracy, seeds).tau == pytest.approx((9 - 6) / 15)
 
 
-def test_the_interval_is_that_of_drawing_seeds() -> None:
-    """Against scipy's tau-b on resampled runs; 2,000 draws each: percentiles agree to 0.03."""
+def test_the_interval_is_that_of_leaving_out_seeds() -> None:
+    """Against scipy's tau-b without one seed after another: t, and the jackknife's error."""
     found = rank_correlation(SHARPNESS, ACCURACY, REPEATS)
-    assert found.interval is not None
-    source, taus = np.random.default_rng(1), []
     table = np.arange(40).reshape(OPTIMIZERS, SEEDS)
-    for _ in range(2000):
-        rows = table[:, source.integers(0, SEEDS, SEEDS)].ravel()
+    taus = []
+    for seed in range(SEEDS):
+        rows = np.delete(table, seed, axis=1).ravel()
         taus.append(kendalltau(np.array(SHARPNESS)[rows], np.array(ACCURACY)[rows]).statistic)
-    low, high = np.percentile(taus, [2.5, 97.5])
-    assert found.interval[0] == pytest.approx(low, abs=0.03)
-    assert found.interval[1] == pytest.approx(high, abs=0.03)
-    assert found.interval[0] <= (found.tau or 0.0) <= found.interval[1]
+    error = np.sqrt((SEEDS - 1) / SEEDS * ((np.array(taus) - np.mean(taus)) ** 2).sum())
+    half = t.ppf(0.975, SEEDS - 1) * error
+    tau = found.tau or 0.0
+    assert found.interval == pytest.approx((tau - half, tau + half))
+
+
+@pytest.mark.parametrize("seeds", [6, 10])
+def test_no_correlation_is_called_one_in_five_of_a_hundred_studies(seeds: int) -> None:
+    """The percentiles of a bootstrap called it one in eight to eleven."""
+    source, called = np.random.default_rng(seeds), 0
+    repeats = [seed for _ in range(6) for seed in range(seeds)]
+    for _ in range(400):
+        sides = (source.normal(size=(6, seeds)) + 0.7 * source.normal(size=seeds) for _ in "ab")
+        found = rank_correlation(*(side.ravel().tolist() for side in sides), repeats)
+        assert found.interval is not None
+        called += not found.interval[0] <= 0 <= found.interval[1]
+    assert called / 400 < 0.07
+
+
+def test_what_hangs_on_one_seed_has_no_interval() -> None:
+    """All but one run are right in every image: without that one all pairs are tied."""
+    found = rank_correlation([9.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.9, *[1.0] * 5], range(6))
+    assert found.tau is not None
+    assert found.interval is None
 
 
 def test_few_seeds_have_no_interval() -> None:
