@@ -253,6 +253,7 @@ MEASURED: dict[str, Any] = {
     **{"hvp": "reverse", "dtype": "float32", "seed": 0, "matvecs": 20, "loss": 0.1},
     "top": {
         **{"value": 2.0, "residual": 0.01, "upper_bound": 2.1, "values": [2.0]},
+        **{"upper_bounds": [2.1], "certified": [True]},
         **{"residuals": [0.01], "lowest": -0.5, "lowest_residual": 0.1, "lower_bound": -0.7},
         **{"lowest_converged": False, "matvecs": 10, "converged": True, "tol": 0.01},
         "ended_by": "tolerance",
@@ -268,7 +269,7 @@ MEASURED: dict[str, Any] = {
 ENVIRONMENT = {
     **dict.fromkeys(("sambench", "python", "git", "command", "platform", "deterministic"), "x"),
     **dict.fromkeys(("torch", "torchvision", "timm", "numpy", "cuda", "gpu"), None),
-    **{"device": "cpu", "cpu": "a CPU", "threads": 1},
+    **{"device": "cpu", "cpu": "a CPU", "threads": 1, "runs_on_device": 1},
 }
 DATA = {
     **{"fingerprint": "f", "classes": ["benign", "malignant"], "split_sha256": "s"},

@@ -98,7 +98,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
         with suppress(UserError):  # other images than are prepared now: the records tell
             suite = load_suite(Path(alone))
             asked = StudyPlan.of(suite, expanded(suite, data, store))
-            if plan is None or asked.asks_for(plan):
+            if plan is None or asked == plan:
                 return _of_plan(asked, store, alone)
     there, damaged = store.records()
     if plan is not None:

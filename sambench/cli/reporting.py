@@ -157,7 +157,7 @@ class Report:
         otherwise = measured_otherwise(found.records, found.plan.hessian, found.given)
         options = (f"--where {condition}" for condition in found.part)
         left = searches_left(found.search, found.given) if found.search else ()
-        unprinted = unknown_tables(found.plan.tables or ())
+        unprinted = unknown_tables(found.plan.tables)
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.plan.suite,)), *options)),
             study=study,
@@ -199,7 +199,7 @@ class Report:
             table = search_table(found.search, str(search_path(Path("results"), found.plan.suite)))
             sections.append(Section(title="Hyperparameter search", tables=(table,)))
         if self.findings:
-            printed = paper_tables(study.groups, found.plan.tables or (), self.names)
+            printed = paper_tables(study.groups, found.plan.tables, self.names)
             tables = (*printed, claims_table(self.findings))
             sections.append(Section(title="Beside the papers", tables=tables, shown=True))
         return sections

@@ -105,7 +105,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             manifest=Manifest(
                 data=place.data, results=place.results, suite=run.name, device=device, log=sinks
             ),
-            plan=StudyPlan(suite=run.name, tables=(), runs=[config]) if run.name else None,
+            plan=StudyPlan(suite=run.name, runs=[config]) if run.name else None,
             joins=True,
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),

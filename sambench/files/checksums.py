@@ -60,13 +60,12 @@ def sealed(text: str) -> str:
     return f"{body}{_SEAL}{sha256_of(body.encode())}{_END}"
 
 
-def unsealed(text: str, mark: str) -> tuple[str, bool]:
+def unsealed(text: str) -> tuple[str, bool]:
     """Return a JSON text without its seal, and whether it is as it was when it was sealed.
 
-    Ends of lines may have been changed, as by git. Every text that was ever sealed has the mark in
-    it: one with neither mark nor seal is older than seals and taken as it is.
+    Ends of lines may have been changed, as by git.
     """
     body, found, seal = text.replace("\r\n", "\n").rpartition(_SEAL)
     if not found:
-        return text, mark not in text
+        return text, False
     return body + "\n}\n", seal == sha256_of(body.encode()) + _END

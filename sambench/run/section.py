@@ -263,7 +263,7 @@ def _budget_notes(section: Mapping[str, Any]) -> list[str]:
         if interval:
             said = "95 % interval of the median is {:.4g} .. {:.4g}".format(*interval)
         notes.append(
-            f"batches: stopped by {_budget(spectrum)}: "
+            f"batches: stopped by {BUDGETS[spectrum['ended_by']]}: "
             f"{spectrum['measured_batches']} of {spectrum['wanted_batches']} batches measured, "
             f"{spectrum['not_converged']} of them not certified; {said}"
         )
@@ -283,7 +283,7 @@ def _extremes_notes(section: Mapping[str, Any], of: str) -> Iterator[str]:
         name = f"top {len(intervals)} eigenvalues" if several else "top eigenvalue"
         said = "intervals are" if several else "interval is"
         yield (
-            f"{name}{of}: stopped by {_budget(top)}: {said} {', '.join(intervals)} "
+            f"{name}{of}: stopped by {BUDGETS[top['ended_by']]}: {said} {', '.join(intervals)} "
             f"(wanted: {100 * top['tol']:g} %)"
         )
     if not trace["converged"]:
@@ -291,11 +291,6 @@ def _extremes_notes(section: Mapping[str, Any], of: str) -> Iterator[str]:
         size = abs(trace["value"])
         share = f", ± {50 * (high - low) / size:.3g} %" if size else ""
         yield (
-            f"trace{of}: stopped by {_budget(trace)}: 95 % interval is {low:.4g} .. {high:.4g}"
-            f"{share} (wanted: {100 * trace['tol']:g} %)"
+            f"trace{of}: stopped by {BUDGETS[trace['ended_by']]}: 95 % interval is {low:.4g} .. "
+            f"{high:.4g}{share} (wanted: {100 * trace['tol']:g} %)"
         )
-
-
-def _budget(found: Mapping[str, Any]) -> str:
-    # an older journal calls it "tolerance" although nothing converged
-    return BUDGETS.get(str(found["ended_by"]), BUDGETS["rounding"])

@@ -73,8 +73,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     hessian: Annotated[Hessian | None, "Curvature at the tested weights, once measured."] = None
     numerics: Annotated[Count, "`NUMERICS` of the code that did the run."] = NUMERICS
     artifacts: Annotated[
-        dict[str, str] | None,
-        "sha256 of each file that the completed run left, by name; null in older records.",
+        dict[str, str] | None, "sha256 of each file that the completed run left, by name."
     ] = None
 
     @property
@@ -135,8 +134,6 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             raise StoreError(said)
         try:
             record = decode(cls, data)
-            if head.numerics is UNSET:
-                record = replace(record, numerics=1)
             if record.config != expected:
                 with suppress(UnknownNameError):  # of a file of one's own, and complete as stored
                     record = replace(record, config=record.config.checked())
@@ -159,4 +156,3 @@ class _Head(Definition, frozen=True, kw_only=True):
 
     schema_version: Any
     id: Any = ""
-    numerics: Any = UNSET

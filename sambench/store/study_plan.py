@@ -27,10 +27,7 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
     schema_version: Annotated[Literal[1], "Of this file."] = 1
     suite: Annotated[str, "Name of the study."]
     report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
-    tables: Annotated[
-        tuple[TableReference, ...] | None,
-        "Published tables that it stands beside; null in plans that were written without them.",
-    ] = None
+    tables: Annotated[tuple[TableReference, ...], "Published tables that it stands beside."] = ()
     hessian: Annotated[Measurement | None, "What is measured of each minimum, if that is."] = None
     search: Annotated[Search | None, "How hyperparameters are chosen, if they are."] = None
     runs: Annotated[list[RunConfig], "Its final runs as given, in order."]
@@ -40,12 +37,6 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
         """Return the plan of a suite with these final runs."""
         kept = {name: getattr(suite, name) for name in ("report", "tables", "hessian", "search")}
         return cls(suite=suite.name, **kept, runs=[*runs])
-
-    def asks_for(self, other: StudyPlan) -> bool:
-        """Whether it asks for what another plan does, as far as the other tells."""
-        if other.tables is None:
-            other = replace(other, tables=self.tables, hessian=self.hessian)
-        return self == other
 
 
 def write_plan(results: Path, plan: StudyPlan, *, joins: bool = False) -> None:

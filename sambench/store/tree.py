@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
-SEALED = '"artifacts":'
-"""A member that every record with a checksum of its own has, and no older one."""
-
 WEIGHTS, CLAIM, NOTE = "model.safetensors", "claim.json", "note.txt"
 
 
@@ -108,7 +105,7 @@ class Store:
     def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord | None:
         """Read one record file, if it is there, of the expected run where that is known."""
         try:
-            text, intact = unsealed(read_whole(path).decode(), SEALED)
+            text, intact = unsealed(read_whole(path).decode())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, UnicodeDecodeError) as error:

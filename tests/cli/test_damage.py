@@ -81,7 +81,7 @@ def better(text: str) -> str:
 
 
 def unsealed_nan(text: str) -> str:
-    """A record of before there were checksums, with no accuracy."""
+    """A record without its checksums, and with no accuracy."""
     content = json.loads(text)
     del content["artifacts"], content["sha256"]
     content["final"]["test"]["accuracy"] = float("nan")

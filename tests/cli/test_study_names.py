@@ -102,18 +102,6 @@ def test_a_name_brings_the_tables_and_the_curvature_that_its_study_asks_for(
     assert "no paper at hand has printed: table 9 of hassan2024sharpness; there are: 1 of " in text
 
 
-def test_the_plan_of_an_older_sambench_has_no_tables(folder: Path, call: Call) -> None:
-    """And is the shipped suite if it is in all else."""
-    suite = load_suite(Path("paper-bus"))
-    asked = StudyPlan.of(suite, suite.expand())
-    write_plan(folder / "results", replace(asked, tables=None, hessian=None))
-    plan = read_plan(folder / "results", "paper-bus")
-    assert plan is not None
-    assert asked.asks_for(plan)
-    assert not asked.asks_for(replace(plan, tables=()))
-    assert not asked.asks_for(replace(plan, runs=plan.runs[1:]))
-
-
 def test_a_study_of_ones_own_with_a_shipped_name(folder: Path, call: Call) -> None:
     text = (folder / "beta.yaml").read_text().replace("name: beta", "name: demo")
     (folder / "own.yaml").write_text(text)

@@ -79,11 +79,6 @@ def test_fields_that_a_later_version_added_are_passed_over(plain: dict[str, Any]
     assert parse({**plain, "notes": "new"}) == parse(plain)
 
 
-def test_a_record_from_before_numerics_were_counted_has_the_first(plain: dict[str, Any]) -> None:
-    del plain["numerics"]
-    assert parse(plain).numerics == 1
-
-
 @pytest.mark.parametrize(
     ("version", "message"),
     [

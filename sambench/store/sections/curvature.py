@@ -17,31 +17,24 @@ class Top(Section, frozen=True, kw_only=True):
 
     value: Annotated[float, "The largest eigenvalue."]
     residual: Annotated[Amount, "|Hv - value v| for its unit eigenvector v."]
-    upper_bound: Annotated[
-        float,
-        "No eigenvalue is larger, except with a chance of 1e-6 (1e-3 where `certified` is "
-        "missing).",
-    ]
+    upper_bound: Annotated[float, "No eigenvalue is larger, except with a chance of 1e-6."]
     values: Annotated[list[float], "The k largest eigenvalues."]
     residuals: Annotated[list[float], "The residual of each of `values`."]
     upper_bounds: Annotated[
-        list[float] | UnsetType,
-        "Upper bound of each of those eigenvalues; the value is its lower bound.",
-    ] = UNSET
+        list[float], "Upper bound of each of those eigenvalues; the value is its lower bound."
+    ]
     certified: Annotated[
-        list[bool] | UnsetType,
+        list[bool],
         "For each of `values`, whether its bound and its value are within the tolerance of "
         "each other.",
-    ] = UNSET
+    ]
     lowest: Annotated[float, "The most negative eigenvalue."]
     lowest_residual: Annotated[Amount, "The residual of `lowest`."]
     lowest_converged: Annotated[bool, "Whether `lowest` and its bound are within the tolerance."]
     lower_bound: Annotated[float, "No eigenvalue is smaller, at the confidence of the upper bound."]
     matvecs: Annotated[Count, "Hessian-vector products used."]
     converged: Annotated[bool, "Whether all values are certified."]
-    ended_by: Annotated[
-        EndedBy, 'Why the computation ended; in older records "tolerance" may stand for "rounding".'
-    ]
+    ended_by: Annotated[EndedBy, "Why the computation ended."]
     tol: Annotated[Amount, "The relative error that was asked for."]
 
 
@@ -52,7 +45,7 @@ class Trace(Section, frozen=True, kw_only=True):
     stderr: Annotated[Amount, "Its standard error."]
     interval: Annotated[list[float], "Student-t 95 % confidence interval."]
     samples: Annotated[Count, "Number of random probes."]
-    method: Annotated[Literal["hutchinson", "xtrace"], '"xtrace" in older records only.']
+    method: Annotated[Literal["hutchinson"], "How it was estimated."]
     matvecs: Annotated[Count, "Hessian-vector products used, besides those of the eigenvalues."]
     converged: Annotated[bool, "Whether half the interval is at most the tolerance times |value|."]
     ended_by: Annotated[EndedBy, "Why the computation ended."]
@@ -70,11 +63,7 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
     wanted_batches: Annotated[Count, "Number of batches to measure."]
     batch_sizes: Annotated[list[int], "Images of each measured batch."]
     not_converged: Annotated[Count, "Number of batches whose value is not certified."]
-    certified: Annotated[
-        Count | UnsetType,
-        "Number of batches whose value is certified, its sign too. Missing in older "
-        "records, where a small residual was enough.",
-    ] = UNSET
+    certified: Annotated[Count, "Number of batches whose value is certified, its sign too."]
     median_interval: Annotated[
         list[float] | None,
         "95 % confidence interval over batches, by order statistics; null for fewer than six.",

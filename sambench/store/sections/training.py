@@ -50,10 +50,8 @@ class Environment(Session, frozen=True, kw_only=True):
     numpy: Annotated[str | None, "Version of numpy."]
     cuda: Annotated[str | None, "Version of CUDA; null on a CPU."]
     runs_on_device: Annotated[
-        Count | UnsetType,
-        "Number of runs of the launch on the device when this one began, itself included; "
-        "missing where they were not counted.",
-    ] = UNSET
+        Count, "Number of runs of the launch on the device when this one began, itself included."
+    ]
     platform: Annotated[str, "Operating system and machine."]
     git: Annotated[
         str | None,
