@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,37 +42,31 @@ class Described(options.Training):
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe."""
         from sambench.config.measurement import Measurement
-        from sambench.config.settings import with_settings
+        from sambench.config.settings import hyperparameters_of, with_settings
         from sambench.config.suite import ReportSettings, Suite
         from sambench.data.splits import folds_of
+        from sambench.optim.method import optimizers
 
         names, models = _names(self.optimizer, "--opt"), _names(self.model, "--model")
         found = self.given(context, names, data, LISTED)
         run = {key: value for key, value in found.run.items() if key not in LISTED}
-        _warn_of_partial(found.optimizer, names, run.get("base"))
-        optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
+        base = run.get("base")
+        methods = [name for name in names if optimizers.get(name).hyperparameters]
+        for key in found.optimizer:
+            if without := [name for name in methods if key not in hyperparameters_of(name, base)]:
+                said = f"{', '.join(without)} has no {key} and keeps its own settings"
+                warnings.warn(f"--set {key}: {said}", SambenchWarning, stacklevel=2)
+        lines = tuple(with_settings(name, found.optimizer, base) for name in names)
         compared = "-".join((self.dataset, *models, *names))  # so that no two share a report
         return Suite(
             name=self.name or re.sub(r"[^A-Za-z0-9._-]+", "_", compared)[:80],
             defaults=run,
-            matrix={"model": models, "optimizer": tuple(optimizers)},
+            matrix={"model": models, "optimizer": lines},
             seeds=tuple(range(self.seeds)),
             folds=None if "fold" in run or folds_of(str(run["split"])) == () else "all",
             hessian=Measurement() if self.curvature else None,
             report=ReportSettings(baseline=names[0]),
         )
-
-
-def _warn_of_partial(given: Iterable[str], names: Sequence[str], base: object) -> None:
-    """Warn of settings that some methods of a comparison do not have, which keep their own."""
-    from sambench.config.settings import hyperparameters_of
-    from sambench.optim.method import optimizers
-
-    methods = [name for name in names if optimizers.get(name).hyperparameters]
-    for key in given:
-        if without := [name for name in methods if key not in hyperparameters_of(name, base)]:
-            said = f"{', '.join(without)} has no {key} and keeps its own settings"
-            warnings.warn(f"--set {key}: {said}", SambenchWarning, stacklevel=2)
 
 
 @group("Which runs")

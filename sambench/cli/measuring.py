@@ -16,7 +16,6 @@ from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.settings import where_pattern
-from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.launch.manifest import Manifest
@@ -54,9 +53,18 @@ def find_runs(
     for file in files:
         suite = load_suite(Path(file))
         check_launcher(suite)
-        records, broken = _suite_runs(screen, file, suite, store, data)
+        configs = expanded(suite, data, store)
+        records, broken = store.records(sorted(config.name for config in configs))
         damaged += broken
-        groups.append((records, over(suite.hessian), suite.launcher))
+        completed = [record for record in records if record.status == COMPLETED]
+        if not completed:
+            raise ConfigError(
+                f"none of the {len(configs)} runs of {file} is completed in {store.root}; "
+                f"`sambench compare {file}` does them"
+            )
+        if len(completed) < len(configs):
+            screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
+        groups.append((completed, over(suite.hessian), suite.launcher))
     plans = {name: plan for name in patterns if (plan := read_plan(store.root, name))}
     for name, plan in plans.items():
         records, planned = store.find([name]), planned_ids(store.root, name)
@@ -75,23 +83,6 @@ def find_runs(
     if where and not any(records for records, *_ in kept):
         raise ConfigError(f"no run has {pattern}; `sambench list runs` shows all")
     return kept, damaged
-
-
-def _suite_runs(
-    screen: Screen, file: str, suite: Suite, store: Store, data: Path
-) -> tuple[list[RunRecord], list[str]]:
-    """Return the completed runs of a suite file, and damage."""
-    configs = expanded(suite, data, store)
-    records, damaged = store.records(sorted(config.name for config in configs))
-    completed = [record for record in records if record.status == COMPLETED]
-    if not completed:
-        raise ConfigError(
-            f"none of the {len(configs)} runs of {file} is completed in {store.root}; "
-            f"`sambench compare {file}` does them"
-        )
-    if len(completed) < len(configs):
-        screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
-    return completed, damaged
 
 
 def measure(
@@ -116,7 +107,10 @@ def measure(
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
             continue
         if wanted.is_done(record.config, record.hessian):
-            _warn_of_difference(screen, record, given)
+            then = (record.hessian or {}).get("settings", {})
+            if other := [f"{k}={then[k]}" for k in given if then.get(k, given[k]) != given[k]]:
+                said = f"{record.name} was measured with {', '.join(other)}"
+                screen.warn(f"{said}; --again measures it anew")
             show(record)
         else:
             missing.append(record.config)
@@ -139,11 +133,3 @@ def measured_otherwise(
         for way, number in found.items()
         if way
     ]
-
-
-def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:
-    """Say where a run has been measured in another way than is asked for now."""
-    before = (record.hessian or {}).get("settings", {})
-    other = [f"{key}={before[key]}" for key in given if key in before and before[key] != given[key]]
-    if other:
-        screen.warn(f"{record.name} was measured with {', '.join(other)}; --again measures it anew")

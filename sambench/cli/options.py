@@ -123,8 +123,9 @@ class Training:
 
         found = sort_settings(self.settings, optimizers)
         own = {field: name for field, name in spelled(self).items() if field in SETTINGS}
-        found.refuse(elsewhere)
-        found.refuse_beside(given_options(context, own))
+        found.refuse(elsewhere, "{setting}: give it by {option} instead")
+        beside = given_options(context, own)
+        found.refuse(beside, "{option} and {setting} are both given; keep one")
         run: dict[str, Any] = {field: getattr(self, field) for field in own} | found.run
         if self.weights is not None:
             run["weights"] = keep_weights(self.weights, data)

@@ -119,7 +119,9 @@ class Screen:
         if not listed:
             return
         if len(listed) > LONG_LISTING and not self.out.quiet:
-            self.out.file.write(visible(_lines(title, [headings, *listed])))
+            widths = [max(map(len, column)) for column in zip(headings, *listed, strict=True)]
+            lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in (headings, *listed))
+            self.out.file.write(visible("\n".join([*([title] if title else []), *lines, ""])))
             return
         prefix = _common_beginning([headings, *listed], self.out.width)
         if prefix:
@@ -198,13 +200,6 @@ class SlowLines:
             return
         self._last, self._said = self._clock(), text
         self._console.print(text, markup=False, soft_wrap=True)
-
-
-def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join([*([title] if title else []), *lines, ""])
 
 
 def _common_beginning(rows: Sequence[Sequence[str]], width: int) -> str:

@@ -105,18 +105,11 @@ class Sorted:
     optimizer: dict[str, Any] = field(default_factory=dict)  # hyperparameters
     spelled: dict[str, str] = field(default_factory=dict)  # as written, by the field that it sets
 
-    def refuse_beside(self, options: Mapping[str, str]) -> None:
-        """Refuse, by a ConfigError, the first setting whose field an option sets too."""
+    def refuse(self, options: Mapping[str, str], said: str) -> None:
+        """Refuse, by a ConfigError that says so of both, the first setting that an option sets."""
         for key, option in options.items():
             if key in self.spelled:
-                said = f"{option} and --set {self.spelled[key]} are both given; keep one"
-                raise ConfigError(said)
-
-    def refuse(self, keys: Mapping[str, str]) -> None:
-        """Refuse, by a ConfigError, the first setting that has an option of its own."""
-        for key, option in keys.items():
-            if key in self.spelled:
-                raise ConfigError(f"--set {self.spelled[key]}: give it by {option} instead")
+                raise ConfigError(said.format(setting=f"--set {self.spelled[key]}", option=option))
 
 
 def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
@@ -149,7 +142,12 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
         head, dot, rest = key.partition(".")
         name, of_optimizer, value = key, key not in own, as_given
         if dot and head == STOP:
-            name, of_optimizer, value = STOP, False, _stop(rest, value)
+            if rest not in STOP_RULES:
+                raise ConfigError(
+                    f"unknown setting {key!r}{did_you_mean(rest, STOP_RULES)}; "
+                    f"rules of {STOP}: {', '.join(STOP_RULES)}; {SEE}"
+                )
+            name, of_optimizer, value = STOP, False, {"rule": rest, "value": value}
         elif dot and head == OPTIMIZER:
             name, of_optimizer = rest, rest != "base"
             if of_optimizer and name not in known:
@@ -178,15 +176,6 @@ def _refuse_base(base: str, optimizers: Sequence[str]) -> None:
     own = {name: registry.get(name).base for name in optimizers}
     if all(its not in (None, base) for its in own.values()):
         raise ConfigError(f"--set base={base}: {', '.join(own)} has its own base optimizer")
-
-
-def _stop(rule: str, value: Any) -> dict[str, Any]:
-    if rule not in STOP_RULES:
-        raise ConfigError(
-            f"unknown setting {f'{STOP}.{rule}'!r}{did_you_mean(rule, STOP_RULES)}; "
-            f"rules of {STOP}: {', '.join(STOP_RULES)}; {SEE}"
-        )
-    return {"rule": rule, "value": value}
 
 
 def where_pattern(given: Sequence[str] | None) -> Pattern:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import io
 import re
@@ -19,6 +18,7 @@ from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 from sambench.errors import visible
+from sambench.files.atomic import csv_text
 from sambench.report.table import Cell, Document, Section, Table, slug
 from sambench.report.wording import environment
 
@@ -205,13 +205,11 @@ def to_csv(rows: Rows) -> str:
 
     A text that a spreadsheet would take for a formula, such as a class "=1+1", begins with a `'`.
     """
-    buffer = io.StringIO()
     formula = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)").match
-    csv.writer(buffer, lineterminator="\n").writerows(
+    return csv_text(
         [f"'{cell}" if isinstance(cell, str) and formula(cell) else cell for cell in row]
         for row in rows
     )
-    return buffer.getvalue()
 
 
 def to_xlsx(tables: Sequence[Table]) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sambench.analysis.study import Study
 from sambench.report import table
 
 if TYPE_CHECKING:
@@ -40,13 +39,9 @@ def environment() -> jinja2.Environment:
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.globals |= {"MISSING": table.MISSING, "Mark": table.Mark}
     found.filters |= {name: getattr(table, name) for name in WRITTEN}
-    found.filters |= {"precise": "{:.6g}".format, "terms": _terms, "titles": _titles}
+    found.filters |= {"precise": "{:.6g}".format, "terms": _terms}
+    found.filters["titles"] = lambda labels, study: [study.title_of(label) for label in labels]
     return found
-
-
-def _titles(labels: Iterable[str], study: Study) -> list[str]:
-    """Return how lines are printed."""
-    return list(map(study.title_of, labels))
 
 
 def _terms(values: Sequence[float]) -> str:

@@ -19,7 +19,7 @@ from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
 from sambench.files.definition import plain
-from sambench.run.network import check_code, restore
+from sambench.run.network import check_code, restore_network, restore_parts
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Minimum, OutOfTime, Progress
@@ -144,7 +144,8 @@ def _minimum(
 ) -> Minimum:
     """Return a run's network with its weights, and the images that it is measured on."""
     config, folder = record.config, weights_of(record, store).parent
-    model, parts = restore(record, store, data, device)
+    parts = restore_parts(record, data, device)
+    model = restore_network(record, store, len(parts.prepared.classes), device)
     seed = derive_seed(config.split_seed, "hessian")
     order = torch.cat(shuffled(len(parts.train), config.batch_size, seed))
     images = order[: wanted.hessian.samples].split(config.batch_size)

@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
 from sambench.models.model import build_model, is_shipped
-from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.optim import build
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.run.images import Parts, load_parts
@@ -46,13 +45,6 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
     return model
 
 
-def load_start(config: RunConfig, model: nn.Module, data: Path) -> LoadedWeights | None:
-    """Load the weights that the run starts from, if any; a ModelError if they cannot be had."""
-    if config.weights is None:
-        return None
-    return load_backbone(model, find_weights(config.weights, data), config.weights)
-
-
 def build_optimizer(
     config: RunConfig, model: nn.Module, parallel: DistributedDataParallel | None = None
 ) -> SharpnessAware:
@@ -69,14 +61,6 @@ def build_optimizer(
         spared |= {name for name, _ in model.named_parameters() if EMBEDDED.search(name)}
         parameters = param_groups_weight_decay(model, decay, no_weight_decay_list=spared)
     return build(name, parameters, base, model=model, per_replica=apart, **settings)
-
-
-def restore(
-    record: RunRecord, store: Store, data: Path, device: torch.device
-) -> tuple[nn.Module, Parts]:
-    """Return a run's network and images, as `restore_network` and `restore_parts` do."""
-    parts = restore_parts(record, data, device)
-    return restore_network(record, store, len(parts.prepared.classes), device), parts
 
 
 def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
@@ -131,11 +115,12 @@ def with_shifts(
 
     The record is of the same run, perhaps with other disturbances. One that has them already or is
     not completed is returned as it is. The stored final weights are tested: no run is trained
-    again for this. Raises as `restore` and `Store.save` do.
+    again for this. Raises as `restore_parts`, `restore_network` and `Store.save` do.
     """
     if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
         return record
-    model, parts = restore(record, store, data, device)
+    parts = restore_parts(record, data, device)
+    model = restore_network(record, store, len(parts.prepared.classes), device)
     ids = [parts.prepared.ids[index] for index in parts.split.test]
     robust = robust_accuracy(model, parts.test, ids, config.shifts)
     final = {**record.final, "test": {**record.final["test"], "robust": robust}}

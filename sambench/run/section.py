@@ -17,7 +17,6 @@ from sambench.curvature import (
     BatchSpectrum,
     Eigenpairs,
     HessianOperator,
-    TraceEstimate,
     batch_spectrum,
     eigenvalues,
     trace,
@@ -158,8 +157,25 @@ class _Work:
         )
         return {
             "matvecs": top.matvecs + total.matvecs,
-            "top": {**_describe_top(top), "tol": given.tol},
-            "trace": {**_describe_trace(total), "tol": given.trace_tol},
+            "top": {
+                "value": float(top.values[0]),
+                "residual": float(top.residuals[0]),
+                "upper_bound": top.upper_bound,
+                "values": top.values.tolist(),
+                "residuals": top.residuals.tolist(),
+                "upper_bounds": top.intervals[:, 1].tolist(),
+                **named(top, "certified", "lowest", "lowest_residual", "lower_bound"),
+                "lowest_converged": top.lowest_certified,
+                **named(top, "matvecs", "converged", "ended_by"),
+                "tol": given.tol,
+            },
+            "trace": {
+                "value": total.estimate,
+                "samples": len(total.samples),
+                "method": "hutchinson",
+                **named(total, "stderr", "interval", "matvecs", "converged", "ended_by"),
+                "tol": given.trace_tol,
+            },
             **(_first_order(H, top) if not of else {}),
         }
 
@@ -209,29 +225,6 @@ def _first_order(H: HessianOperator, top: Eigenpairs) -> dict[str, Any]:
     if top.vectors is not None and length:  # of the angle |cos|: an eigenvector has no direction
         cosine = abs(dot(gradient, top.vectors[0])) / length
     return {"loss": loss, "gradient_norm": length, "gradient_top_cosine": cosine}
-
-
-def _describe_top(found: Eigenpairs) -> dict[str, Any]:
-    return {
-        "value": float(found.values[0]),
-        "residual": float(found.residuals[0]),
-        "upper_bound": found.upper_bound,
-        "values": found.values.tolist(),
-        "residuals": found.residuals.tolist(),
-        "upper_bounds": found.intervals[:, 1].tolist(),
-        **named(found, "certified", "lowest", "lowest_residual", "lower_bound"),
-        "lowest_converged": found.lowest_certified,
-        **named(found, "matvecs", "converged", "ended_by"),
-    }
-
-
-def _describe_trace(found: TraceEstimate) -> dict[str, Any]:
-    return {
-        "value": found.estimate,
-        "samples": len(found.samples),
-        "method": "hutchinson",
-        **named(found, "stderr", "interval", "matvecs", "converged", "ended_by"),
-    }
 
 
 def _describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:

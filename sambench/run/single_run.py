@@ -25,9 +25,9 @@ from sambench.errors import (
     is_of_surroundings,
 )
 from sambench.files.claim import Claim, Claimed
-from sambench.models.weights import LoadedWeights
+from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.run.images import Parts, load_parts
-from sambench.run.network import build_network, build_optimizer, load_start, with_shifts
+from sambench.run.network import build_network, build_optimizer, with_shifts
 from sambench.store import environment
 from sambench.store.record import (
     COMPLETED,
@@ -105,7 +105,10 @@ def _training(
     if device.type == "cpu":
         environment.keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
-    loaded = load_start(config, model, paths.data)
+    loaded = None
+    if config.weights is not None:
+        file = find_weights(config.weights, paths.data)
+        loaded = load_backbone(model, file, config.weights)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     parallel = replicas.wrap(model, config.batch_norm)

@@ -54,8 +54,6 @@ def keep_freed_memory() -> bool:
     of a step of ResNet-18. Numbers do not change; the process stays as large as it was at its
     largest. Elsewhere than on Linux with glibc nothing is done.
     """
-    if not sys.platform.startswith("linux"):
-        return False
     import ctypes
 
     try:
@@ -155,7 +153,7 @@ def describe(
         "runs_on_device": count_runs_on_device(),
         "platform": platform.platform(),
         "git": git_state(),
-        "command": _command(),
+        "command": os.environ.get(COMMAND) or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "deterministic": deterministic,
     }
     if plugins:
@@ -279,8 +277,3 @@ def child_environment() -> dict[str, str]:
         if {"", os.getcwd()}.isdisjoint(sys.path):  # noqa: PTH109
             found["PYTHONSAFEPATH"] = "1"
     return found
-
-
-def _command() -> str:
-    """The command that asked for the run, without the path of the program."""
-    return os.environ.get(COMMAND) or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -53,14 +53,11 @@ def free_memory() -> int | None:
         for limit, used in names:
             with suppress(OSError, ValueError):
                 left = int((group / limit).read_text()) - int((group / used).read_text())
-                free = min(free, max(0, left + _reclaimable(group)))
+                lines = map(str.split, (group / "memory.stat").read_text().splitlines())
+                # the bytes of files that it holds are given back when memory is short
+                files = (int(n) for name, n in lines if name in ("inactive_file", "active_file"))
+                free = min(free, max(0, left + sum(files)))
     return free
-
-
-def _reclaimable(group: Path) -> int:
-    """Return the bytes of files that a control group holds and gives back when memory is short."""
-    lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
 
 
 def _control_groups(controller: str) -> Iterator[Path]:

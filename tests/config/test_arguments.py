@@ -129,13 +129,15 @@ def test_an_unknown_hyperparameter_in_full() -> None:
 
 def test_an_option_and_a_setting_of_one_thing_are_refused() -> None:
     found = sort_settings(["optimizer.lr=0.1"], ["sam"])
-    found.refuse_beside({"epochs": "--epochs"})
+    said = "{option} and {setting} are both given; keep one"
+    found.refuse({"epochs": "--epochs"}, said)
     with pytest.raises(ConfigError) as caught:
-        found.refuse_beside({"epochs": "--epochs", "lr": "--lr"})
+        found.refuse({"epochs": "--epochs", "lr": "--lr"}, said)
     assert str(caught.value) == "--lr and --set optimizer.lr are both given; keep one"
 
 
 def test_a_setting_that_has_an_option_of_its_own() -> None:
     with pytest.raises(ConfigError) as caught:
-        sort_settings(["model=vit"], ["sam"]).refuse({"model": "--model"})
+        found = sort_settings(["model=vit"], ["sam"])
+        found.refuse({"model": "--model"}, "{setting}: give it by {option} instead")
     assert str(caught.value) == "--set model: give it by --model instead"

@@ -43,9 +43,9 @@ from sambench.files.claim import Claimed
 from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
-from sambench.models.weights import keep_weights
+from sambench.models.weights import find_weights, keep_weights, load_backbone
 from sambench.run.images import load_parts
-from sambench.run.network import build_network, build_optimizer, load_start
+from sambench.run.network import build_network, build_optimizer
 from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
@@ -187,7 +187,8 @@ def test_a_run_starts_from_kept_weights_and_says_what_fitted(paths: Paths, tmp_p
     config = config_of(weights=keep_weights(file, data), seed=1)
     model = build_network(config, 2, CPU)
     head = [value.clone() for value in model.parameters()][-2:]
-    load_start(config, model, data)
+    assert config.weights is not None
+    load_backbone(model, find_weights(config.weights, data), config.weights)
     theirs = load_file(file)
     *features, weight, bias = dict(model.named_parameters())
     assert all(torch.equal(model.state_dict()[name], theirs[name]) for name in features)

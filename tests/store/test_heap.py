@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import ctypes
 
 import pytest
 
@@ -38,5 +38,5 @@ def test_a_pass_maps_no_page_that_an_earlier_one_had(template: Template) -> None
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # it has no mallopt
     assert not keep_freed_memory()

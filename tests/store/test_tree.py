@@ -97,11 +97,6 @@ def test_a_run_that_somebody_is_at_is_not_retired(store: Store, record: RunRecor
     assert store.load(record.config) == record
 
 
-def before_seals(record: RunRecord) -> dict[str, object]:
-    """The record as this package wrote it before it wrote checksums."""
-    return {name: value for name, value in record.to_dict().items() if name != "artifacts"}
-
-
 def edited(store: Store, record: RunRecord, old: str, new: str) -> Path:
     path = store.folder(record.config) / "run.json"
     text = path.read_text()
@@ -149,16 +144,17 @@ def test_every_bit_of_a_record_counts(store: Store, record: RunRecord) -> None:
     assert store.load(record.config) == record
 
 
-def test_a_record_of_before_there_were_seals_is_read(store: Store, record: RunRecord) -> None:
-    write_json(store.folder(record.config) / "run.json", before_seals(record))
-    assert store.load(record.config) == record
+def test_a_record_without_its_seal_is_damaged(store: Store, record: RunRecord) -> None:
+    write_json(store.folder(record.config) / "run.json", record.to_dict())
+    with pytest.raises(DamagedError, match="it was altered: its checksum does not fit"):
+        store.load(record.config)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"0.9"', "1.5", "true"])
 def test_a_completed_record_without_a_true_accuracy_is_damaged(
     store: Store, record: RunRecord, value: str
 ) -> None:
-    write_json(store.folder(record.config) / "run.json", before_seals(record))
+    write_json(store.folder(record.config) / "run.json", record.to_dict())
     edited(store, record, '"accuracy": 0.75', f'"accuracy": {value}')
     with pytest.raises(DamagedError, match=r"run\.json is (damaged \(final|not a run record)"):
         store.load(record.config)

@@ -84,7 +84,10 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
     cells, first = setting.accuracies, setting.group.first.label if setting.group.first else ""
     if first in cells:
         ax.axvline(cells[first].mean or 0.0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
-    low, high = _limits(cells.values(), printed.values())
+    # limits that show the optimizers without a collapsed run, where there are any
+    sound = [cell for cell in cells.values() if not cell.collapsed]
+    values = [value for cell in sound or cells.values() for value in cell.values]
+    low, high = layout.focus([*values, *_ends(sound), *printed.values()], layout.PERCENT)
     ax.set_xlim(low, high)
     shown = {one.candidate for one in setting.group.by("accuracy") if one.shown}
     for y, label in enumerate(labels):
@@ -105,14 +108,6 @@ def _row(ax: Axes, y: int, cell: Summary, shape: str, *, filled: bool) -> None:
     ax.plot(gone, [below] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
     layout.mean_and_interval(ax, y, cell.mean or 0.0, (cell.low, cell.high), sound, filled=filled,
                              shape=shape, collapsed=all(flat))  # fmt: skip
-
-
-def _limits(cells: Iterable[Summary], printed: Iterable[float]) -> tuple[float, float]:
-    """Return limits that show the optimizers without a collapsed run, where there are any."""
-    cells = list(cells)
-    sound = [cell for cell in cells if not cell.collapsed]
-    shown = [value for cell in sound or cells for value in cell.values]
-    return layout.focus([*shown, *_ends(sound), *printed], layout.PERCENT)
 
 
 def _ends(some: Iterable[Summary | Comparison]) -> list[float]:

@@ -119,7 +119,15 @@ def targets(material: Material, setting: Setting) -> Drawn:
 
 def learning(material: Material, setting: Setting) -> Drawn:
     """Draw the baseline and the leaders in colour over the others in grey, on three axes."""
-    quantity, curves = _curves(material, setting)
+    known = {line.label: runs for line in setting.lines if (runs := material.histories(line))}
+    every = [epochs for runs in known.values() for epochs in runs]
+    validated = all(epochs and epochs[-1].get(VALIDATION) is not None for epochs in every)
+    quantity = VALIDATION if validated else LOSS  # which every run has
+    curves = {
+        label: curve
+        for label, runs in known.items()
+        if (curve := histories.learning_curve(runs, quantity, geometric=quantity == LOSS))
+    }
     if not curves:
         return "no completed run has a history of epochs"
     return _drawn(setting, curves, quantity), caption(
@@ -130,19 +138,6 @@ def learning(material: Material, setting: Setting) -> Drawn:
         others=len(curves) > len(setting.named),
         machines=_machines(setting),
     )
-
-
-def _curves(material: Material, setting: Setting) -> tuple[str, Curves]:
-    """Return validation accuracy where every run has it, training loss otherwise."""
-    known = {line.label: runs for line in setting.lines if (runs := material.histories(line))}
-    every = [epochs for runs in known.values() for epochs in runs]
-    validated = all(epochs and epochs[-1].get(VALIDATION) is not None for epochs in every)
-    quantity = VALIDATION if validated and every else LOSS
-    return quantity, {
-        label: curve
-        for label, runs in known.items()
-        if (curve := histories.learning_curve(runs, quantity, geometric=quantity == LOSS))
-    }
 
 
 def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
