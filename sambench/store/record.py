@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import DO_AGAIN, StoreError, UnknownNameError, UserError, shown
-from sambench.files.definition import Count, Definition, decode, hints_of, plain
+from sambench.files.definition import Count, Definition, Name, decode, hints_of, plain
 from sambench.plugin import files_of
 
 SCHEMA_VERSION = 1
@@ -73,7 +73,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     hessian: Annotated[Hessian | None, "Curvature at the tested weights, once measured."] = None
     numerics: Annotated[Count, "`NUMERICS` of the code that did the run."] = NUMERICS
     artifacts: Annotated[
-        dict[str, str] | None, "sha256 of each file that the completed run left, by name."
+        dict[Name, str] | None, "sha256 of each file that the completed run left, by name."
     ] = None
 
     @property

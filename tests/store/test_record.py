@@ -152,6 +152,7 @@ def test_a_damaged_part(plain: dict[str, Any], changes: dict[str, Any], reason: 
         ("cost.train_seconds", {}, "is not allowed; allowed: a number >= 0"),
         ("cost.train_seconds", -1.0, "is not allowed; allowed: a number >= 0"),
         ("hessian.samples", "many", "is not allowed; allowed: a whole number >= 0"),
+        ("final.generalization_gap", 1e308, "is not allowed; allowed: a number in [-1, 1]"),
         ("hessian.top.value", [], "is not allowed; allowed: a number"),
         ("hessian.top.ended_by", "luck", "is not allowed; allowed: tolerance, max_matvecs"),
         ("config.sede", 3, "unknown key 'sede' in config: did you mean 'seed'"),
@@ -171,6 +172,23 @@ def test_what_cannot_be_believed_is_named_with_its_path(
         said = f"{path.rpartition('.')[0]} needs '{key}'"
     assert message.startswith(f"run.json is damaged ({said}")
     assert message.endswith(f"; {DO_AGAIN}")
+
+
+@pytest.mark.parametrize("name", ["/../../x", "../x", "a/b", "", "x\n", "/dev/zero"])
+def test_a_name_that_becomes_part_of_a_files_leads_nowhere_else(
+    plain: dict[str, Any], name: str
+) -> None:
+    """`hessian` draws `interpolation-<id>.png` in the run's folder, whoever wrote the record."""
+    ends = {"loss": [0.1, 0.1], "kept_loss": [0.1, 0.1], "barrier": None, "distance": 1.0}
+    counts = dict.fromkeys(("points", "samples", "forward_passes", "gradients"), 3)
+    way = {**ends, **counts, "gradient_equivalents": 3, "file": "a.npz", "with": "x"}
+    way |= {"batch_norm": "none", "seconds": 1.0}
+    landscape = plain["hessian"]["landscape"] = {"interpolations": {"1a2b3c4d5e": way}}
+    plain["artifacts"] = {"history.jsonl": "0"}
+    assert parse(plain).hessian["landscape"]["interpolations"]
+    assert "artifacts=" in refused(json.dumps({**plain, "artifacts": {name: "0"}}))
+    landscape["interpolations"] = {name: way}
+    assert "interpolations=" in refused(json.dumps(plain))
 
 
 def test_a_key_nearly_right_is_offered(plain: dict[str, Any]) -> None:

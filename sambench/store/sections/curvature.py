@@ -199,7 +199,7 @@ class Landscape(Section, frozen=True, kw_only=True):
     plane: Annotated[Picture | UnsetType, "Loss on a plane of two such directions."] = UNSET
     eigenvectors: Annotated[Picture | UnsetType, "Loss on the top two eigenvectors' plane."] = UNSET
     interpolations: Annotated[
-        dict[str, Way] | UnsetType, "Loss on the lines to other runs, by their id."
+        dict[Name, Way] | UnsetType, "Loss on the lines to other runs, by their id."
     ] = UNSET
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from sambench.files.definition import Amount, Count, Fraction, Section, unit
 
@@ -171,7 +171,9 @@ class Final(Section, frozen=True, kw_only=True):
     train: Annotated[Fit, "Fit to the training images, without augmentation."]
     validation: Annotated[Fit | None, "Fit to the validation images; null without them."]
     test: Annotated[Test, "Metrics on the test images."]
-    generalization_gap: Annotated[float, "Training accuracy less test accuracy."]
+    generalization_gap: Annotated[
+        Annotated[float, Meta(ge=-1, le=1)], "Training accuracy less test accuracy."
+    ]
 
 
 class Cost(Section, frozen=True, kw_only=True):
