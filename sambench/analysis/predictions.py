@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import io
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,12 @@ from scipy.special import bdtr, ndtr
 
 from sambench.analysis.inference import Floats
 from sambench.errors import DO_AGAIN, DamagedError, StoreError
+from sambench.files.arrays import unpacked
 from sambench.files.checksums import read_checked
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
+LARGEST_ERROR = 1e-3  # of the sum of an image's probabilities, which is 1
 RESAMPLES = 2_000
 MOST_IMAGES = 5_000
 """Of more test images those of one outcome in all seeds are drawn together."""
@@ -53,26 +53,27 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
     wrote, where the record says that, or has not its accuracy.
     """
     try:
-        data = read_checked(path, record.sha256_of(path.name) if record else None)
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            version = int(stored["version"])
-            found = Predictions(
-                ids=stored["ids"],
-                probabilities=stored["probabilities"].astype(np.float64),
-                labels=stored["labels"].astype(np.int64),
-            )
+        stored = unpacked(read_checked(path, record.sha256_of(path.name) if record else None))
+        version = int(stored["version"])
+        found = Predictions(
+            ids=stored["ids"],
+            probabilities=stored["probabilities"].astype(np.float64),
+            labels=stored["labels"].astype(np.int64),
+        )
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist; remove its folder and do the run again") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is damaged ({error}); {DO_AGAIN}") from None
     if version != VERSION:
         raise StoreError(f"{path} has version {version}, not {VERSION}; {DO_AGAIN}")
     shape, labels = found.probabilities.shape, found.labels
     if (
         len(shape) != 2
-        or labels.shape != shape[:1]
+        or not labels.shape == found.ids.shape == shape[:1]
         or not shape[0]
-        or not np.isfinite(found.probabilities).all()
+        or not np.allclose(found.probabilities.sum(axis=1), 1, atol=LARGEST_ERROR)
+        or found.probabilities.min() < 0
+        or (record is not None and record.data and len(record.data["classes"]) != shape[1])
         or not 0 <= labels.min() <= labels.max() < shape[1]
     ):
         raise StoreError(f"{path} is damaged (no probability of each class for each label)")

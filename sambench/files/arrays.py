@@ -17,12 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.errors import StoreError
-from sambench.files.atomic import replacing, write_bytes
+from sambench.files.atomic import human, replacing, write_bytes
 from sambench.files.checksums import read_whole
 
 VERSION = 1
+MOST_BYTES = 2**31
+"""Of the arrays of a file, which may be squeezed into next to nothing."""
+
 Arrays = Mapping[str, NDArray[Any]]
 Pixels = np.memmap[Any, np.dtype[np.uint8]]
+
+
+def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file; a ValueError if it is none, holds objects or too much."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            if (needed := sum(part.file_size for part in parts.infolist())) > MOST_BYTES:
+                raise ValueError(f"its arrays take {human(needed)}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return {name: np.asarray(array) for name, array in file.items()}
+    except Exception as error:  # on damaged files numpy and its unpackers raise almost anything
+        raise ValueError(str(error)) from error
 
 
 def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
@@ -35,10 +50,9 @@ def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
 def read_arrays(path: Path, kind: str) -> Arrays:
     """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file."""
     try:
-        with np.load(io.BytesIO(read_whole(path)), allow_pickle=False) as file:
-            arrays = dict(file.items())
+        arrays = unpacked(read_whole(path))
         version, found = int(arrays.pop("version")), str(arrays.pop("kind"))
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({error}); measure it again") from error
     if (version, found) != (VERSION, kind):
         raise StoreError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from sambench.analysis.predictions import (
     read_predictions,
 )
 from sambench.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
 
 OVARIAN = """
 3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
@@ -209,3 +213,27 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     save(path, ids=np.array([{"a": 1}], dtype=object))
     with pytest.raises(StoreError, match="damaged"):
         read_predictions(path)
+    halves = [[0.5, 0.5], [0.5, 0.5]]
+    for changed in (
+        {"ids": np.array(["a"])},
+        {"probabilities": 2 * np.array(halves)},
+        {"probabilities": np.array([[-0.5, 1.5], [0.1, 0.9]])},
+        {"probabilities": np.array([[np.nan, 1.0], [0.1, 0.9]])},
+        {"labels": np.array([0, 2])},
+    ):
+        save(path, **changed)
+        with pytest.raises(StoreError, match="no probability of each class for each label"):
+            read_predictions(path)
+    np.save(path.open("wb"), halves)  # an array alone
+    with pytest.raises(StoreError, match="damaged"):
+        read_predictions(path)
+
+
+def test_predictions_of_other_classes_than_the_records(
+    tmp_path: Path, make_record: RecordMaker
+) -> None:
+    record = make_record("adam")
+    save(path := tmp_path / "predictions.npz", probabilities=np.full((2, 4), 0.25))
+    assert len(read_predictions(path).ids) == 2
+    with pytest.raises(StoreError, match="no probability of each class"):
+        read_predictions(path, record)

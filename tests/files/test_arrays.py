@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,38 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, version=1, kind="curve", x=np.array([{}], dtype=object))
     write_bytes(path, buffer.getvalue())
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_arrays(path, "curve")
+
+
+def test_what_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the file says of itself, before anything is unpacked, and by each array's header."""
+    path = tmp_path / "a.npz"
+    write_arrays(path, "curve", {"x": np.zeros(1_000_000)})
+    assert len(read_arrays(path, "curve")["x"]) == 1_000_000
+    monkeypatch.setattr("sambench.files.arrays.MOST_BYTES", 1_000_000)
+    with pytest.raises(StoreError, match=r"a\.npz cannot be read \(its arrays take 8\.0 MB\)"):
+        read_arrays(path, "curve")
+    header = io.BytesIO()
+    told = {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(header, told)
+    with zipfile.ZipFile(path, "w") as parts:
+        parts.writestr("x.npy", header.getvalue())
+    with pytest.raises(StoreError, match=r"a\.npz cannot be read"):
+        read_arrays(path, "curve")
+
+
+def test_a_damaged_stream_and_an_array_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, "curve", {"x": np.random.default_rng(0).normal(size=1000)})
+    whole = bytearray(path.read_bytes())
+    for place in range(60, len(whole) - 300, 97):
+        path.write_bytes(bytes(whole[:place]) + b"\xff\x00\xff" + bytes(whole[place + 3 :]))
+        with suppress(StoreError):
+            read_arrays(path, "curve")
+    np.save(path.open("wb"), np.zeros(3))
     with pytest.raises(StoreError, match="cannot be read"):
         read_arrays(path, "curve")
 
