@@ -150,6 +150,5 @@ def test_a_package_that_fails_is_named(tmp_path: Path, text: str, told: str) -> 
     code, out, error = sambench(tmp_path, "list", "models", beside=there)
     assert (code, out) == (2, "")
     assert error == (
-        f"error: package shady fails as it brings model 'linear' ({told}); repair or uninstall "
-        "it\n"
+        f"error: package shady fails as it brings model 'linear' ({told}); repair or uninstall it\n"
     )

@@ -113,11 +113,11 @@ class Report:
         if predictions:
             self._warn_of_missing(screen)
         document = self._document()
-        folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
+        folder = re.sub(r"[^\w.+=-]+", "_", name.replace("*", "any")).strip("._").encode()[:200]
         try:
             written = write_report(
                 document,
-                (out or self.store.root / "reports") / (folder[:200] or "report"),
+                (out or self.store.root / "reports") / (folder.decode(errors="ignore") or "report"),
                 every_table=bool(self.found.plan.suite),
                 predictions=self.found.predictions if predictions else None,
             )

@@ -21,6 +21,7 @@ MISSING = "–"
 
 SMALLEST, LARGEST = 0.001, 1000.0
 """Ratios between which the ends of an interval are written out."""
+LONGEST_SLUG = 160
 MOST_POINTS = 100.0
 """By which a share can differ."""
 
@@ -199,8 +200,8 @@ def isolated(name: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text as it stands in names of files and links."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    """Return a text as it stands in names of files and links, whose length is limited."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:LONGEST_SLUG].strip("-")
 
 
 def told_apart(names: Iterable[str]) -> list[str]:

@@ -399,6 +399,38 @@ def test_results_that_cannot_be_written_are_reported_elsewhere(
     assert (results.parent / "elsewhere" / "tiny" / "report.html").exists()
 
 
+def test_settings_that_differ_in_many_ways_have_files_of_names_that_fit(
+    results: Path, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {"schedule": "cosine", "warmup": 2, "label_smoothing": 0.1, "class_weights": "balanced"}
+    many |= {"sampler": "balanced", "average": "ema", "augmentation": "flip-shift", "fold": 1}
+    many |= {"normalization": "standard", "precision": "bf16", "label_noise": 0.1}
+    many |= {"shifts": "ultrasound", "batch_size": 64, "split": "grouped-5"}
+    many |= {"selection": "best-validation", "stop": {"rule": "minutes", "value": 10.0}}
+    for name in ("adam", "sam"):
+        Store(results).save(make_record(name, **many))
+    assert report(monkeypatch=monkeypatch) == 0
+    names = [path.name for path in (results / "reports" / "all").rglob("*")]
+    assert 170 < max(map(len, names)) < 220
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("etude-é", "etude-é"),
+        ("etude-è", "etude-è"),
+        ("../x y*", "x_yany"),
+        ("..", "report"),
+        ("a" + 79 * "研", "a" + 66 * "研"),
+    ],
+)
+def test_names_in_any_script_are_folders_of_their_own(
+    results: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+) -> None:
+    assert report("--name", name, monkeypatch=monkeypatch) == 0
+    assert [path.name for path in (results / "reports").iterdir()] == [folder]
+
+
 def test_what_strangers_write_into_a_record_is_shown_and_not_obeyed(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
