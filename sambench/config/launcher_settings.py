@@ -28,8 +28,12 @@ class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fie
     def parse(cls, given: Mapping[str, Any]) -> LauncherSettings:
         """Read the `launcher` of a suite file: its name, and options beside it.
 
-        If it has no name, or an option is not text, a number or a list of lines, it is a Fault.
+        If it has no name, or an option is not text, a number or a list of lines, it is a Fault; so
+        is the name of a file to write, which is the user's to give.
         """
+        if "sbatch" in given:
+            said = "launcher 'sbatch' is for the command line alone; give it there as --sbatch FILE"
+            raise Fault(said, ("launcher", "sbatch"))
         options = {key: value for key, value in given.items() if key != "name"}
         named = {key: value for key, value in given.items() if key == "name"}
         return build(cls, {**named, "options": option_texts(options, "launcher")}, "launcher")
