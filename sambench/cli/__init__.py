@@ -26,7 +26,7 @@ import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, as_typed, usage_fault
 from sambench.cli.options import Output
-from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown
+from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown, visible
 from sambench.plugin import failure_in_plugin, load_inherited
 from sambench.store.environment import note_command, yield_cores
 
@@ -134,4 +134,4 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: Any, 
 
         Screen().warn(f"warning: {message}")
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))
+        sys.stderr.write(visible(warnings.formatwarning(message, category, *place[:2])))

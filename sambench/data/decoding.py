@@ -47,6 +47,9 @@ DEPTHS = (8, 10, 12, 14, 16)
 SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
 """Formats, as Pillow names them, whose files may hold several pages or frames."""
 
+FORMATS = (*sorted(SEVERAL), "JPEG", "JPEG2000", "BMP", "DIB", "PPM")
+"""What is read whatever a file's suffix: a program (PostScript, which runs one) is no image."""
+
 
 class UnreadableError(Exception):
     """An image file cannot be used; the message is the reason."""
@@ -153,7 +156,7 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int, int | None]:
     if data.startswith(DICM, PREAMBLE):
         return *_read_dicom(data, page), None
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise UnreadableError(TOO_LARGE) from error
     if image.width * image.height > MEGAPIXELS * 1_000_000:
@@ -221,17 +224,18 @@ def read_header(path: Path) -> tuple[str | None, int]:
     """
     try:
         if not is_dicom(path):
-            with Image.open(io.BytesIO(read_whole(path))) as image:
+            with Image.open(io.BytesIO(read_whole(path)), formats=FORMATS) as image:
                 return None, _frames(image)
         from pydicom import dcmread
 
         tags: list[Any] = ["PatientID", "NumberOfFrames"]
         found = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        id = str(found.get("PatientID") or "").strip()
+        frames = min(int(found.get("NumberOfFrames") or 1), path.stat().st_size)  # it may lie
     except Exception:  # decoding it will tell what is wrong
         return None, 1
-    id = str(found.get("PatientID") or "").strip()
     hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}"
-    return None if is_nobody(id) else hashed, int(found.get("NumberOfFrames") or 1)
+    return None if is_nobody(id) else hashed, frames
 
 
 def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
@@ -254,7 +258,8 @@ def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
         raise UnreadableError("is DICOM without a picture")
     if found.Rows * found.Columns > MEGAPIXELS * 1_000_000:
         raise UnreadableError(TOO_LARGE)
-    kind, frames = str(found.PhotometricInterpretation), int(found.get("NumberOfFrames") or 1)
+    kind = str(found.PhotometricInterpretation)
+    frames = min(int(found.get("NumberOfFrames") or 1), len(data))  # it may lie
     try:
         pixels = pixel_array(found, index=frame)
     except RuntimeError as error:  # pydicom names the packages that could decompress it

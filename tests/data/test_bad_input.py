@@ -76,6 +76,12 @@ def palette(folder: Path) -> None:
     Image.fromarray(GREY // 64 * 64).convert("P").save(folder / "new.png")
 
 
+def program(folder: Path) -> None:
+    """PostScript, which Pillow would have Ghostscript run, under the name of an image."""
+    Image.fromarray(RGB).save(folder / "program.eps")
+    (folder / "program.eps").rename(folder / "program.png")
+
+
 def cmyk(folder: Path) -> None:
     Image.fromarray(RGB).convert("CMYK").save(folder / "new.jpg", quality=100, subsampling=0)
 
@@ -105,10 +111,11 @@ def test_unusual_images_are_read_right(with_files, make, expected, off):
 
 def test_unusable_images_are_named_with_their_reasons(with_files):
     with pytest.raises(DataError) as caught:
-        with_files(truncated, huge, text, empty)
+        with_files(truncated, huge, text, empty, program)
     message = str(caught.value)
     for part in (
         "a/empty.bmp is empty",
+        "a/program.png is not an image",
         "a/huge.png has more than 100 megapixels",
         "a/text.jpg is not an image",
         "a/truncated.png is damaged: ",

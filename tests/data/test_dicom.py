@@ -12,6 +12,7 @@ from sambench.data import decoding
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -157,6 +158,29 @@ def test_files_without_a_suffix_are_told_by_their_content(tmp_path):
     frames = generator.integers(0, 256, (3, 8, 8), dtype=np.uint8)
     path = written(tmp_path / "IM0009", frames, 8)
     assert decoding.read_header(path) == (decoding.read_header(path)[0], 3)
+
+
+@pytest.mark.filterwarnings("ignore:The value length")
+@pytest.mark.parametrize("frames", [2**31, 10**12])
+def test_a_number_of_frames_that_cannot_be_is_not_believed(tmp_path, frames):
+    path = written(tmp_path / "i" / "a" / "1.dcm", NumberOfFrames=frames)
+    written(tmp_path / "i" / "b" / "1.dcm", RAMP // 2)
+    assert decoding.read_header(path)[1] <= path.stat().st_size
+    source = sources.get("folder")
+    request = Request(folder=tmp_path / "i", options=source.resolve({"pages": "all"}))
+    with pytest.raises(DataError, match=r"a/1\.dcm#1 is damaged"):
+        prepare(source, request, tmp_path / "p", 8)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_header_that_makes_no_sense_leaves_it_to_decoding(tmp_path):
+    path = written(tmp_path / "a.dcm", NumberOfFrames="1")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"IS\x02\x001 ", b"IS\x02\x00x "))
+    assert path.read_bytes() != data
+    assert decoding.read_header(path) == (None, 1)
+    with pytest.raises(UnreadableError, match="is damaged"):
+        decode(path, 8)
 
 
 def test_without_pydicom_it_is_named_with_the_remedy(tmp_path, monkeypatch):

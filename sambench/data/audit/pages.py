@@ -48,7 +48,7 @@ def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
 
 def in_markdown(audit: Audit) -> str:
     """Return the audit as a page of Markdown."""
-    return "\n\n".join(_blocks(audit)) + "\n"
+    return "\n\n".join(_blocks(audit)).replace("<", "&lt;") + "\n"
 
 
 def sections(audit: Audit) -> list[Section]:

@@ -22,6 +22,7 @@ from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 
+from sambench.data.decoding import FORMATS
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import (
     UNTOLD,
@@ -247,7 +248,7 @@ def _lesions_in(mask: Path) -> set[str] | str:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(read_whole(mask))) as image:
+        with Image.open(io.BytesIO(read_whole(mask)), formats=FORMATS) as image:
             red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")) >= 128, 2, 0)
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         return f"is unreadable ({error})"

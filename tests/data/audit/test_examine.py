@@ -230,6 +230,10 @@ def test_long_tables_are_cut_and_say_so(audit: Audit) -> None:
     from dataclasses import replace
 
     link = Link(first="a", second="b", labels=("x", "y"), kind=SAME_PIXELS)
+    odd = replace(link, first="<script>", second="a | b")
+    assert "| &lt;script> | x | a \\| b | y |" in in_markdown(replace(audit, conflicts=(odd,)))
+    told = [row for one in sections(replace(audit, conflicts=(odd,))) for row in one.rows]
+    assert ("<script>", "x", "a | b", "y") in [row[:4] for row in told]
     page = in_markdown(replace(audit, conflicts=(link,) * 40))
     assert "The first 25; audit.json has all." in page
     assert page.count("| a | x | b | y |") == 25
