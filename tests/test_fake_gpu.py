@@ -30,8 +30,9 @@ from sambench.data.shifts import STRENGTHS, Draws, shifted
 from sambench.errors import ConfigError
 from sambench.optim import SampleClosure, build
 from sambench.optim.method import optimizers
-from sambench.optim.oracle import RandomState
+from sambench.optim.oracle import Observer, RandomState
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.optim.vector import Vector
 from sambench.training.captured import Rates
 from sambench.training.losses import CrossEntropy
 from sambench.training.replicas import ALONE
@@ -199,6 +200,34 @@ def ways() -> Iterator[Any]:
 def test_a_step_stays_on_the_device(watch: Watch, name: str, settings: dict[str, Any]) -> None:
     train(watch, name, **settings)
     assert set(watch.waits) <= {READERS.get(name)}
+
+
+@pytest.mark.usefixtures("watch")
+def test_an_apple_gpu_needs_no_float64() -> None:
+    """It has none; scripts of anybody's train there, though runs of this package do not."""
+    made_up = [[torch.empty(size, device="mps") for size in ((4, 3), (4,))] for _ in range(2)]
+    one, other = map(Vector, made_up)
+    loss, observer = torch.empty((), device="mps"), Observer()
+    with Single():
+        observer.gradient(one)
+        observer.perturbation(one, by=0.05 / one.norm())
+        observer.gradient(other)
+        observed = observer.observed([loss, loss])
+        assert observed is not None
+        found = [*one.products(other), one.projection(other), observed]
+    assert {tensor.dtype for tensor in found} == {torch.float32}
+
+
+class Single(TorchDispatchMode):
+    """Refuses float64."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if any(isinstance(t, Tensor) and t.dtype == torch.float64 for t in tree_leaves(result)):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return result
 
 
 def test_a_step_that_may_be_skipped_is_waited_for(watch: Watch) -> None:

@@ -80,8 +80,7 @@ class Observer:
             return None
         inner, perturbed = self._turned
         cosine, ratio = inner / (self._length * perturbed), perturbed / self._length
-        numbers = *self._moved, cosine, ratio, losses[-1] - losses[0]
-        return torch.stack([number.double() for number in numbers])
+        return torch.stack([*self._moved, cosine, ratio, losses[-1] - losses[0]])
 
 
 class NextPass(Exception):

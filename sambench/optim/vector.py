@@ -92,6 +92,11 @@ class Vector:
         types = {tensor.dtype for tensor in self.tensors}
         return functools.reduce(torch.promote_types, types, torch.float32)
 
+    @property
+    def _wide(self) -> torch.dtype:
+        """The precision of sums on a GPU: float64, which an Apple GPU does not have."""
+        return torch.float32 if any(tensor.is_mps for tensor in self.tensors) else torch.float64
+
     def _length(self) -> Tensor:
         """Return the norm before it is rounded: in float64 where float32 overflows, from 1.8e19 on.
 
@@ -99,7 +104,7 @@ class Vector:
         """
         tensors = self.tensors
         on_cpu = all(tensor.is_cpu for tensor in tensors)
-        precision = self._precision if on_cpu else torch.float64
+        precision = self._precision if on_cpu else self._wide
         pieces = [piece for tensor in tensors for piece in _pieces(tensor)]
         norms = torch._foreach_norm(pieces, 2, dtype=precision)
         total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
@@ -181,9 +186,13 @@ class Vector:
             inner, square = (torch.stack(parts).sum() for parts in zip(*sums, strict=True))
             if math.isfinite(inner.numpy()) and math.isfinite(square.numpy()):
                 return inner, square
-        square = other._length().double() ** 2
-        length = (self._length() if norm is None else norm).double()
-        return (length**2 + square - (self - other)._length().double() ** 2) / 2, square
+        norms = (
+            (self._length() if norm is None else norm),
+            other._length(),
+            (self - other)._length(),
+        )
+        length, square, apart = (value.to(self._wide) ** 2 for value in norms)
+        return (length + square - apart) / 2, square
 
     def projection(self, other: Vector, norm: Tensor | None = None) -> Tensor:
         """Return <a, b> / |b|^2 of this vector a and another, for the arguments of `products`."""

@@ -54,8 +54,8 @@ def predict(model: nn.Module, images: Images) -> Array:
     not see what the last one did.
     """
     with evaluation_mode(model):
-        logits = [model(inputs).double() for inputs, _ in images.in_order(BATCH_SIZE)]
-    probabilities: Array = torch.cat(logits).softmax(dim=1).cpu().numpy()
+        logits = [model(inputs) for inputs, _ in images.in_order(BATCH_SIZE)]
+    probabilities: Array = torch.cat(logits).cpu().double().softmax(dim=1).numpy()
     if wrong := int(np.isnan(probabilities).any(axis=1).sum()):
         told = f"of {wrong} of {len(probabilities)} images"
         raise Diverged(f"the network's output became NaN or infinite, {told}")

@@ -51,6 +51,22 @@ def test_predictions_are_in_float32(case) -> None:
     assert products.allow_tf32
 
 
+def test_float64_is_taken_off_the_device(case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Apple GPU, where `load_run` may have put the network, has none."""
+    model, pixels, labels = case
+    left: list[torch.dtype] = []
+    to_cpu = torch.Tensor.cpu
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        left.append(tensor.dtype)
+        return to_cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", noted)
+    found = predict(model, Images(pixels, labels, CPU, Scaling()))
+    assert left == [torch.float32]
+    assert found.dtype == np.float64
+
+
 @pytest.mark.parametrize("size", [1, 13, 64, 90])
 def test_the_size_of_batches(case, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, pixels, labels = case
