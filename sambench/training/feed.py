@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sambench.data.batches import Augmentation, Images, sent
 from sambench.training.captured import stream_for
+from sambench.training.precision import numerics
 from sambench.training.replicas import Replicas
 from sambench.training.step import Batch
 
@@ -54,12 +55,11 @@ class Feed:
             for tensor in (batch.inputs, batch.targets, batch.places):
                 tensor.record_stream(here)  # and the memory of the batch for its step
             yield batch
-            computed = torch.cuda.Event()
-            computed.record(torch.cuda.current_stream(self.images.device))
-            self._computed.append(computed)
+            self._computed.append(here.record_event())
 
     def _batch(self, whole: Tensor, step: int) -> Batch:
         indices = self.replicas.share(whole)
         weight = self.replicas.weight(indices, whole)
-        inputs, targets = self.images.batch(indices, self.augmentation(step), self.layout)
+        with numerics("fp32"):  # a matrix product says where the pixels of a turned image are
+            inputs, targets = self.images.batch(indices, self.augmentation(step), self.layout)
         return Batch(inputs, targets, sent(indices, self.images.device), weight)

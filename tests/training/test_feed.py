@@ -13,6 +13,7 @@ from sambench.data.augment import make_augmentation
 from sambench.data.batches import Images, Scaling, shuffled
 from sambench.models.model import IMAGENET
 from sambench.training.feed import AHEAD, Feed
+from sambench.training.precision import numerics
 from sambench.training.replicas import ALONE, Replicas
 from tests.training.test_loop import training, weights
 
@@ -100,6 +101,21 @@ def test_training_on_images_that_are_read_gives_the_same_bits(
     resident.run()
     expected = weights(resident)
     assert all(torch.equal(v, expected[k]) for k, v in weights(read).items())
+
+
+def test_a_turned_image_is_the_same_in_any_precision(tmp_path: Path) -> None:
+    """With TensorFloat-32 its pixels would be taken from places that are a tenth of one off."""
+    images = Images(stored(tmp_path), np.arange(12), CPU, Scaling())
+    allowed = []
+
+    def change(pixels: torch.Tensor) -> torch.Tensor:
+        allowed.append(torch.backends.cuda.matmul.allow_tf32)
+        return pixels
+
+    with numerics("tf32"):
+        next(Feed(images, ALONE, lambda step: change)((torch.arange(4),), 0))
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert allowed == [False]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
