@@ -48,7 +48,7 @@ class Comparison:
     diverged, collapsed, or are at no minimum."""
     fixed: bool = False  # the same in every unit, as a count of steps: nothing to test
     settings: int = 1  # number of settings pooled
-    images: tuple[float, float] | None = None  # 95 % over other seeds and other test images
+    images: tuple[float, float] | None = None  # so over other seeds and other test images
 
     @property
     def n(self) -> int:

@@ -185,7 +185,8 @@ def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
                 for line in (group.line(one.baseline), group.line(one.candidate))
             ]
             shared = [] if group.folds else [key for key in sides[0] if key in sides[1]]
-            ends = interval_over_images(*([side[key] for key in shared] for side in sides))
+            before, after = ([side[key] for key in shared] for side in sides)
+            ends = interval_over_images(before, after, one.family)
             made.append(replace(one, images=ends))
         found = {**group.found, "accuracy": tuple(made)} if made else group.found
         groups.append(replace(group, found=found))
