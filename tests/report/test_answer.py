@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from scipy import stats
 
-from sambench.analysis.decision import decide
+from sambench.analysis.decision import decide, settle
+from sambench.analysis.inference import units_to_settle
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
@@ -147,6 +148,30 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
         r"`--seeds (\d+)`, or `seeds: \1` in the suite, about \d+ (s|min|h \d+ min) more", first
     )
     assert "no evidence: SAM " in first
+
+
+def test_seeds_that_would_settle_it_are_for_all_comparisons(make_runs: StudyMaker) -> None:
+    """Three seeds test nothing, and were asked for as if one optimizer were all there is: with five
+    optimizers so many seeds showed one point in 36 of 100 studies, not 80."""
+    names = ("adam", "sam", "asam", "gsam", "wsam", "crsam")
+    draw = np.random.default_rng(0)
+    runs = make_runs({name: (80 + draw.normal(0, 0.85, 3)).tolist() for name in names})
+    study = build_study(runs, ADAM)
+    sds = [np.std(one.differences, ddof=1) for one in study.groups[0].by("accuracy")]
+    sd = np.median(sds) / np.sqrt(stats.chi2.median(2) / 2)
+    found = settle(study)
+    assert found is not None
+    assert found[0] == units_to_settle(sd, 1.0, 5, 6)
+
+
+def test_no_number_of_seeds_rules_out_what_lost_runs_leave_open(make_runs: StudyMaker) -> None:
+    """An optimizer that lost a run is never called equivalent."""
+    wide = [80 + 3 * (-1) ** k + k for k in range(8)]
+    runs = make_runs({"adam": EIGHT, "sam": [*wide[:7], None]})
+    assert "rule out" not in " ".join(answer_text(build_study(runs, ADAM)))
+    assert "rule out" in " ".join(
+        answer_text(build_study(make_runs({"adam": EIGHT, "sam": wide}), ADAM))
+    )
 
 
 def test_one_seed_has_no_spread_to_say_how_many_would_do(make_runs: StudyMaker) -> None:
