@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scipy.special import stdtrit
+
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, Line, by_key
+from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
 from sambench.analysis.ranks import RankCorrelation
@@ -44,7 +47,8 @@ class Inequality:
     standing: str = NOT_TESTED  # one of `STANDINGS`
     comparison: Comparison | None = None  # corrected over the claim; None where there is none
     alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
-    correlation: RankCorrelation | None = None  # of a claim about ranks
+    correlation: RankCorrelation | None = None  # of a claim about ranks, of all runs
+    within: RankCorrelation | None = None  # and of runs of the same optimizer
     why: str = ""  # nothing is said, where that is so
 
     @property
@@ -67,11 +71,17 @@ class Inequality:
 
     @property
     def other_size(self) -> bool:
-        """Whether our interval excludes the printed difference, whatever it says of its sign."""
+        """Whether the printed difference lies outside of 95 % of such differences of ours.
+
+        It is of one run a side: mean ± t sd sqrt(1 + 1 / n), all of the claim by a metric at once.
+        """
         printed, found = self.printed, self.comparison
-        if printed is None or found is None or found.low is None or found.high is None:
+        if printed is None or found is None or found.estimate is None or found.sd is None:
             return False
-        return found.enough and not found.low <= printed <= found.high
+        there = math.log if self.metric.ratio else float
+        sd = max(found.sd, found.least_sd) * math.sqrt(1 + 1 / found.n)
+        reach = float(stdtrit(found.n - 1, 1 - ALPHA / (2 * found.family))) * sd
+        return found.enough and abs(there(printed) - there(found.estimate)) > reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +166,8 @@ def _judged(
         together, _ = compare([group for _, group in some], metric)
         for (one, group), (corrected,) in zip(some, together, strict=True):
             ((alone,),), _ = compare([group], metric)
-            standing = _standing(one, alone, corrected)
-            judged[one] = replace(one, standing=standing, comparison=corrected, alone=alone.p)
+            made = replace(one, comparison=corrected, alone=alone.p)
+            judged[one] = replace(made, standing=_standing(made, alone, corrected))
     return tuple(judged[one] for one in asked)
 
 
@@ -185,7 +195,7 @@ def _standing(asked: Inequality, alone: Comparison, corrected: Comparison) -> st
     expected, factor = asked.expected, asked.factor
     opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
     wanted = (WORSE, EQUIVALENT) if expected == NOT_BETTER else (expected,)
-    low, high, printed = corrected.low, corrected.high, asked.printed
+    low = corrected.low
     if not alone.enough:
         return UNDECIDED
     if corrected.verdict in opposite[expected] or (factor > 1 and (low or 0.0) > 1 / factor):
@@ -193,17 +203,20 @@ def _standing(asked: Inequality, alone: Comparison, corrected: Comparison) -> st
     far = factor == 1 or (alone.high is not None and alone.high < 1 / factor)
     if alone.verdict in wanted and far:
         return HELD
-    if printed is None or low is None or high is None or low <= printed <= high:
-        return UNDECIDED
-    return NOT_REPRODUCED
+    return NOT_REPRODUCED if asked.other_size else UNDECIDED
 
 
 def _ranked(asked: Inequality, groups: Sequence[Group]) -> Inequality:
-    """Judge whether flatter runs of an architecture are the more accurate ones."""
+    """Judge whether flatter runs of an architecture are the more accurate ones.
+
+    Among all and among those of the same optimizer: optimizers that differ in both for reasons of
+    their own make a correlation without any link.
+    """
     fitting = [g for g in groups if family(g.setting.model) == asked.candidate[0]]
     found = rank_together(with_accuracy(fitting, asked.metric))
     if found is None:
         return asked
-    low, high = found[0].interval or (math.nan, math.nan)
-    standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
-    return replace(asked, standing=standing, correlation=found[0])
+    lows, highs = zip(*(one.interval or (math.nan, math.nan) for one in found), strict=True)
+    flatter, sharper = all(high < 0 for high in highs), all(low > 0 for low in lows)
+    standing = HELD if flatter else REFUTED if sharper else UNDECIDED
+    return replace(asked, standing=standing, correlation=found[0], within=found[1])
