@@ -28,7 +28,7 @@ from sambench.cli.grouping import Command, Group, as_typed, usage_fault
 from sambench.cli.options import Output
 from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown, visible
 from sambench.plugin import failure_in_plugin, load_inherited
-from sambench.store.environment import note_command, yield_cores
+from sambench.store.environment import COMMAND, yield_cores
 
 PLAIN = dict(zip("±×÷–−…‡†§≈≥≤“”′→", '+x/--.#*$~><""\'>', strict=True))
 """What stands for characters that not every terminal has; one each, so that columns stay."""
@@ -78,7 +78,7 @@ def main() -> None:
         Output.keep_file()
     try:
         load_inherited()
-        note_command(["sambench", *sys.argv[1:]])
+        os.environ[COMMAND] = " ".join(["sambench", *sys.argv[1:]])
         code = app(prog_name="sambench", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         text, code = _told(error)

@@ -71,10 +71,10 @@ def _settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
 def _curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Offer the keys of `hessian --set`, and the values of those that have few."""
     from sambench.config.curvature_settings import OWN, HessianSettings
-    from sambench.files.description import choices
+    from sambench.files.description import described
 
-    for name in HessianSettings.__struct_fields__:
-        yield from ((f"{name}={value}", "") for value in choices(HessianSettings, name) or ("",))
+    for setting in described(HessianSettings):
+        yield from ((f"{setting.name}={value}", "") for value in setting.choices or ("",))
     yield from ((f"{study}.{key}=", "") for study, keys in OWN.items() for key in keys)
 
 

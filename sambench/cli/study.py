@@ -20,7 +20,7 @@ from sambench.cli.measuring import measured_otherwise
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
-from sambench.config.search import plan_search, trials_of
+from sambench.config.search import TRIALS, plan_search
 from sambench.config.suite import Suite
 from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.atomic import human
@@ -45,7 +45,7 @@ class Study:
         self.manifest = request.manifest
         self.finals = expanded(suite, self.manifest.data)
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
-        trials = replace(self.manifest, suite=trials_of(suite.name), curvature=None)
+        trials = replace(self.manifest, suite=suite.name + TRIALS, curvature=None)
         self.searching = replace(self.request, manifest=trials)
         check_datasets(self.finals, self.manifest.data)
         try:

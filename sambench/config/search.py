@@ -28,6 +28,8 @@ from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
 TRIALS = " (search)"
+"""Behind the name of a suite, what the trials of its search are filed under."""
+
 MOST_POINTS = 10_000
 """Of one grid, of which a search tries a few."""
 
@@ -123,11 +125,6 @@ class Tuning:
     def finals(self, chosen: Trial) -> tuple[RunConfig, ...]:
         """Return the final runs with the chosen values."""
         return tuple(replace(run, optimizer=chosen.optimizer) for run in self.untuned)
-
-
-def trials_of(suite: str) -> str:
-    """Return what the trials of a suite's search are filed under."""
-    return f"{suite}{TRIALS}"
 
 
 def plan_search(search: Search, finals: Sequence[RunConfig]) -> tuple[Tuning, ...]:

@@ -35,12 +35,6 @@ def described(of: type[Struct]) -> tuple[Described, ...]:
     return tuple(map(_described, msgspec.structs.fields(of)))
 
 
-def choices(of: type[Struct], name: str) -> tuple[str, ...]:
-    """Return all values that a field can have, in order; none where they are not a few."""
-    hint = next(f.type for f in msgspec.structs.fields(of) if f.encode_name == name)
-    return tuple(v for p in parts_of(hint) if get_origin(p) is Literal for v in get_args(p))
-
-
 def allowed(hint: Any) -> str:
     """Return in words what values an annotation allows."""
     said = [_words(part) for part in _annotated_parts(hint) if part is not type(None)]

@@ -123,7 +123,11 @@ def attempt(
             if isinstance(error, StoreError) and not isinstance(error, DamagedError):
                 raise
             if mark:
-                mark_error(Store(manifest.results), manifest.configs[index], error)
+                plain = isinstance(error, UserError | RunFailed)
+                said = str(error) if plain else "".join(traceback.format_exception(error))
+                status = INTERRUPTED if is_of_surroundings(error) else FAILED
+                with suppress(StoreError):  # of a disk that has no room for this either
+                    mark_ended(Store(manifest.results), manifest.configs[index], said, status)
             return error
 
 
@@ -132,14 +136,6 @@ def let_go(error: BaseException | None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
-    """Write into a run's record what ended it: `failed` for its own fault, else `interrupted`."""
-    plain = isinstance(error, UserError | RunFailed)
-    said = str(error) if plain else "".join(traceback.format_exception(error))
-    with suppress(StoreError):  # of a disk that has no room for this either
-        mark_ended(store, config, said, INTERRUPTED if is_of_surroundings(error) else FAILED)
 
 
 def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> None:

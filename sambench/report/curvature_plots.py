@@ -75,7 +75,7 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw the spectral density: logarithmic, with a band of one standard error over probes."""
     figure, (ax,) = column_figure(2.9)
     grid, scale = arrays["grid"], float(arrays["scale"])
-    floor = density_floor(section["parameters"], section["kernel_width"], grid)
+    floor = density_floor(section, grid)
     curve, marks = draw_density(ax, arrays, floor, floor)
     curve.set_label(f"mean ± SE of {section['probes']} probes")
     marks.set_label(f"{len(arrays['resolved'])} single eigenvalues")
@@ -94,9 +94,9 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     return _titled(figure, record, section, "Hessian spectral density")
 
 
-def density_floor(parameters: int, kernel_width: float, grid: Floats) -> float:
+def density_floor(section: Section, grid: Floats) -> float:
     """Return the density that drowns in the kernels' tails."""
-    single = 1 / (parameters * kernel_width * math.sqrt(2 * math.pi))
+    single: float = 1 / (section["parameters"] * section["kernel_width"] * math.sqrt(2 * math.pi))
     return FAINTEST * single / float(np.abs(grid[[0, -1]]).max())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def measure_minimum(
         current = store.load(config) or record
         if wanted.is_done(config, current.hessian):
             return current
-        minimum = _minimum(record, wanted, store, paths.data, device, on_progress, end)
+        minimum = _minimum(record, wanted, paths, device, on_progress=on_progress, end=end)
         if current.hessian is None or wanted.again:
             identity = {  # all that the numbers depend on beside the data, which are checked
                 "settings": plain(wanted.hessian),
@@ -82,9 +82,8 @@ def measure_minimum(
             journal.remove()
             if awake_time() >= end:
                 return current
-        held = None if wanted.again else current.hessian
         with suppress(OutOfTime):
-            for section in _studies(minimum, wanted, config, held, store):
+            for section in _studies(minimum, wanted, current, store):
                 claim.check()
                 current = current.with_sections(hessian=merged(current.hessian, section))
                 store.save(current)
@@ -134,17 +133,11 @@ def weights_of(record: RunRecord, store: Store) -> Path:
 
 
 def _minimum(
-    record: RunRecord,
-    wanted: Measurement,
-    store: Store,
-    data: Path,
-    device: torch.device,
-    on_progress: Progress,
-    end: float,
+    record: RunRecord, wanted: Measurement, paths: Paths, device: torch.device, **more: Any
 ) -> Minimum:
     """Return a run's network with its weights, and the images that it is measured on."""
-    config, folder = record.config, weights_of(record, store).parent
-    parts = restore_parts(record, data, device)
+    config, store = record.config, Store(paths.results)
+    parts = restore_parts(record, paths.data, device)
     model = restore_network(record, store, len(parts.prepared.classes), device)
     seed = derive_seed(config.split_seed, "hessian")
     order = torch.cat(shuffled(len(parts.train), config.batch_size, seed))
@@ -154,22 +147,18 @@ def _minimum(
         loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
         batches=[parts.train.batch(indices) for indices in images],
         available=len(parts.train),
-        folder=folder,
+        folder=store.folder(config),
         settings=wanted.studies,
-        on_progress=on_progress,
-        end=end,
+        **more,
     )
 
 
 def _studies(
-    minimum: Minimum,
-    wanted: Measurement,
-    config: RunConfig,
-    held: Mapping[str, Any] | None,
-    store: Store,
+    minimum: Minimum, wanted: Measurement, record: RunRecord, store: Store
 ) -> Iterator[Section]:
-    """Do the studies that a section lacks, as far as the time allows, and yield what each adds."""
-    missing, other = wanted.studies.missing(held), wanted.missing_end(config, held)
+    """Do the studies that a record lacks, as far as the time allows, and yield what each adds."""
+    held = None if wanted.again else record.hessian
+    missing, other = wanted.studies.missing(held), wanted.missing_end(record.config, held)
     yield from minimum.study(missing)
     if other is not None:
         if missing:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sambench.curvature.batch_spectrum import BatchValues, weight_noise
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.vectors import dot, norm
 from sambench.files.atomic import write_json
-from sambench.run.studies import Progress, named, stage
+from sambench.run.studies import Progress, named
 from sambench.training.clock import awake_time
 
 JOURNAL_VERSION = 2  # 1 held values that a small residual was enough for
@@ -214,7 +215,7 @@ class _Work:
         end = math.inf if minutes is None else self._start + 60 * minutes * share
         return {
             "out_of_time": lambda: awake_time() >= end,
-            "on_progress": stage(self.on_progress, f"{what} of {of}" if of else what),
+            "on_progress": partial(self.on_progress, f"{what} of {of}" if of else what),
         }
 
 

@@ -94,7 +94,7 @@ class Minimum:
         settings = self.settings
         with curvature.HessianOperator(*self.on, batch_norm=settings.batch_norm) as H:
             given = (settings.probes, settings.steps, settings.seed)
-            found = curvature.density(H, *given, on_progress=stage(self.on_progress, "density"))
+            found = curvature.density(H, *given, on_progress=partial(self.on_progress, "density"))
         kept = ("resolved", "resolved_residuals", "grid", "density", "density_stderr", "scale")
         arrays = {
             "probe": np.repeat(np.arange(len(found.nodes)), [len(nodes) for nodes in found.nodes]),
@@ -123,8 +123,8 @@ class Minimum:
         # draws of its own for each run: those of one seed err the same way in all runs
         drawn = int(hashlib.sha256(f"{seed} {self.folder.name}".encode()).hexdigest()[:8], 16)
         modes: Any = {"batch_norm": settings.batch_norm}
-        worst: Any = {**modes, "seed": seed, "on_progress": stage(on_progress, "worst case")}
-        average: Any = {**modes, "seed": drawn, "on_progress": stage(on_progress, "average case")}
+        worst: Any = {**modes, "seed": seed, "on_progress": partial(on_progress, "worst case")}
+        average: Any = {**modes, "seed": drawn, "on_progress": partial(on_progress, "average case")}
         measures = [
             curvature.step_sharpness(*on, settings.rho, **modes),
             curvature.worst_case_sharpness(*on, settings.rho, **worst),
@@ -161,7 +161,7 @@ class Minimum:
                 seed=settings.seed,
                 batch_norm=settings.batch_norm,
                 rows=rows,
-                on_progress=stage(self.on_progress, f"landscape, {name}"),
+                on_progress=partial(self.on_progress, f"landscape, {name}"),
             )
             axes = dict(zip("xy", found.coordinates, strict=False))
             arrays = {**axes, "loss": found.loss, "accuracy": found.accuracy}
@@ -192,7 +192,7 @@ class Minimum:
                 *(self.model, weights, self.loss, self.batches),
                 points=self.settings.points + 4,
                 rows=rows,
-                on_progress=stage(self.on_progress, f"interpolation to {other.name}"),
+                on_progress=partial(self.on_progress, f"interpolation to {other.name}"),
             )
             arrays = named(found, "alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
             write_arrays(self.folder / file, "interpolation", arrays)
@@ -220,11 +220,6 @@ class Minimum:
         rows = PartialRows(path, grid, on_kept=self.check_time, clock=awake_time)
         yield rows
         rows.discard()
-
-
-def stage(on_progress: Progress, what: str) -> Callable[[int, int], None]:
-    """Return what tells the progress of one stage."""
-    return lambda done, most: on_progress(what, done, most)
 
 
 def named(found: object, *names: str) -> Section:

@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 COMMAND = "SAMBENCH_COMMAND"
-"""Environment variable with the command that the user gave, for worker processes to record."""
+"""Environment variable with the command that the user gave, for runs and workers to record."""
 
 RUNS_ON_DEVICE = "SAMBENCH_RUNS_ON_DEVICE"
 """Environment variable with the number of runs that a launch has on this process's device."""
@@ -260,11 +260,6 @@ def _version(package: str) -> str | None:
     with suppress(PackageNotFoundError):
         return version(package)
     return None
-
-
-def note_command(words: Sequence[str]) -> None:
-    """Have runs record this command, also those that processes started from here on do."""
-    os.environ[COMMAND] = " ".join(words)
 
 
 def child_environment() -> dict[str, str]:

@@ -53,9 +53,9 @@ def free_memory() -> int | None:
         for limit, used in names:
             with suppress(OSError, ValueError):
                 left = int((group / limit).read_text()) - int((group / used).read_text())
-                told = map(str.split, (group / "memory.stat").read_text().splitlines())
+                held = map(str.split, (group / "memory.stat").read_text().splitlines())
                 # the bytes of files that it holds are given back when memory is short
-                files = (int(n) for name, n in told if name in ("inactive_file", "active_file"))
+                files = (int(n) for name, n in held if name in ("inactive_file", "active_file"))
                 free = min(free, max(0, left + sum(files)))
     return free
 

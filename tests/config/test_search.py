@@ -13,7 +13,7 @@ import torch
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.config.search import Search, Tuning, declared_grid, plan_search, trials_of
+from sambench.config.search import TRIALS, Search, Tuning, declared_grid, plan_search
 from sambench.errors import ConfigError, UnknownNameError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
@@ -279,7 +279,7 @@ def test_seeds_of_the_search_and_of_final_runs_are_apart() -> None:
 
 def test_trials_are_told_from_final_runs() -> None:
     run = recorded(config_of())
-    assert is_trial(replace(run, suite=trials_of("study")))
+    assert is_trial(replace(run, suite=f"study{TRIALS}"))
     assert not is_trial(replace(run, suite="study"))
     assert not is_trial(run)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import PAPERS, RunConfig
 from sambench.data.augment import AUGMENTATIONS, make_augmentation, standard
-from sambench.files.description import choices
+from sambench.files.description import described
 
 
 def picture(number: int = 1, side: int = 16, channels: int = 1) -> Tensor:
@@ -93,7 +93,8 @@ def test_an_image_too_small_for_an_eighth_moves_by_one_pixel() -> None:
 
 
 def test_every_named_augmentation_is_a_setting() -> None:
-    assert choices(RunConfig, "augmentation") == ("none", *AUGMENTATIONS)
+    choices = {field.name: field.choices for field in described(RunConfig)}
+    assert choices["augmentation"] == ("none", *AUGMENTATIONS, PAPERS)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sambench.config.run_config import RunConfig
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
-from sambench.files.description import choices
+from sambench.files.description import described
 
 CPU = torch.device("cpu")
 IDS = [f"image{number}" for number in range(24)]
@@ -33,7 +33,8 @@ def picture(side: int = 64) -> Tensor:
 
 
 def test_the_settings_name_every_family() -> None:
-    assert choices(RunConfig, "shifts") == ("none", *STRENGTHS)
+    choices = {field.name: field.choices for field in described(RunConfig)}
+    assert choices["shifts"] == ("none", *STRENGTHS)
     assert all(len(a) == len(SEVERITIES) for names in STRENGTHS.values() for a in names.values())
 
 

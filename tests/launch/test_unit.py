@@ -9,7 +9,7 @@ import sys
 import traceback
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import torch
@@ -19,15 +19,16 @@ from torch import nn
 from sambench.errors import (
     DO_AGAIN,
     CurvatureError,
+    DamagedError,
     DataError,
-    StoreError,
     UnpreparedError,
     is_of_surroundings,
 )
+from sambench.launch import unit
 from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers.local import launch, run_all
 from sambench.launch.launchers.ray import STOP_FILE, do_unit
-from sambench.launch.unit import conclude, mark_ended, mark_error
+from sambench.launch.unit import attempt, conclude, mark_ended
 from sambench.plugin import load_plugin
 from sambench.run import single_run
 from sambench.store.record import RunRecord
@@ -154,7 +155,7 @@ def test_a_damaged_record_is_left_as_evidence(
     ("error", "status"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "interrupted"),
-        (StoreError("cannot write in results"), "interrupted"),
+        (DamagedError("run.json is damaged"), "interrupted"),
         (UnpreparedError("images.npy is damaged"), "interrupted"),
         (DataError("split 'centre:nowhere' leaves no test image"), "failed"),
         (ZeroDivisionError("division by zero"), "failed"),
@@ -162,12 +163,15 @@ def test_a_damaged_record_is_left_as_evidence(
     ],
 )
 def test_only_a_fault_of_the_run_makes_it_failed(
-    make_manifest: ManifestMaker, error: Exception, status: str
+    make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
 ) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(unit, "_perform", fail)
     manifest = make_manifest()
-    config, store = manifest.configs[0], Store(manifest.results)
-    mark_error(store, config, error)
-    record = store.load(config)
+    attempt(manifest, 0, torch.device("cpu"), Watcher(), lambda: False)
+    record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
     assert record.status == status
     assert str(error) in (record.error or "")

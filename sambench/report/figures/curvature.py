@@ -153,10 +153,8 @@ def densities(material: Material, setting: Setting) -> Drawn:
         left=0.56,
     )  # fmt: skip
     records, sections, every = zip(*found.values(), strict=True)
-    floors = [
-        plots.density_floor(section["parameters"], section["kernel_width"], arrays["grid"])
-        for section, arrays in zip(sections, every, strict=True)
-    ]
+    both = zip(sections, every, strict=True)
+    floors = [plots.density_floor(section, arrays["grid"]) for section, arrays in both]
     low = min(float(arrays["grid"][0]) for arrays in every)
     high = max(float(arrays["grid"][-1]) for arrays in every)
     scale = max(float(arrays["scale"]) for arrays in every)

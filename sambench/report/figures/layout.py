@@ -82,19 +82,6 @@ def name_below(figure: Figure, name: str) -> None:
     figure.text(middle, 0.05 / tall, name, size=TEXT, ha="center", va="bottom")
 
 
-def beyond_edge(ax: Axes, y: float, value: float, collapsed: bool) -> None:
-    """Mark a row whose value lies outside of the limits: a triangle at the edge, and the number."""
-    left = value < ax.get_xlim()[0]
-    colour = VERMILION if collapsed else BLUE
-    across = ax.get_yaxis_transform()
-    ax.plot(0.012 if left else 0.988, y, "<" if left else ">", color=colour, ms=3.5, mew=0,
-            transform=across, zorder=6, gid="beyond")  # fmt: skip
-    number = f"{value:.1f}".replace("-", "−")
-    ax.annotate(number, (0.03 if left else 0.97, y), xycoords=across, size=SMALL, va="center",
-                ha="left" if left else "right", color=colour, zorder=6,
-                bbox={"fc": "white", "ec": "none", "pad": 0.4})  # fmt: skip
-
-
 def mean_and_interval(
     ax: Axes,
     y: float,
@@ -106,11 +93,21 @@ def mean_and_interval(
     shape: str = "o",
     collapsed: bool = False,
 ) -> None:
-    """Draw a row: its values as dots, and above them their mean and its interval, if it has one."""
+    """Draw a row: its values as dots, and above them their mean and its interval, if it has one.
+
+    A mean outside of the limits is a triangle at the edge, and the number.
+    """
     single_runs(ax, y, values)
-    (left, right), (low, high) = ax.get_xlim(), interval
-    if not left <= mean <= right:
-        beyond_edge(ax, y, mean, collapsed)
+    (least, most), (low, high) = ax.get_xlim(), interval
+    if not least <= mean <= most:
+        left, colour = mean < least, VERMILION if collapsed else BLUE
+        across = ax.get_yaxis_transform()
+        ax.plot(0.012 if left else 0.988, y, "<" if left else ">", color=colour, ms=3.5, mew=0,
+                transform=across, zorder=6, gid="beyond")  # fmt: skip
+        number = f"{mean:.1f}".replace("-", "−")
+        ax.annotate(number, (0.03 if left else 0.97, y), xycoords=across, size=SMALL, va="center",
+                    ha="left" if left else "right", color=colour, zorder=6,
+                    bbox={"fc": "white", "ec": "none", "pad": 0.4})  # fmt: skip
         return
     if low is not None and high is not None:
         ax.hlines(y, low, high, color=BLUE, lw=1.1, zorder=3)

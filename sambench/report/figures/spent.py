@@ -122,7 +122,7 @@ def learning(material: Material, setting: Setting) -> Drawn:
     known = {line.label: runs for line in setting.lines if (runs := material.histories(line))}
     every = [epochs for runs in known.values() for epochs in runs]
     validated = all(epochs and epochs[-1].get(VALIDATION) is not None for epochs in every)
-    quantity = VALIDATION if validated else LOSS  # which every run has
+    quantity = VALIDATION if validated else LOSS  # this every run has
     curves = {
         label: curve
         for label, runs in known.items()
