@@ -16,8 +16,6 @@ nearest known key and what is allowed. `sambench.files.description` tells the sa
 from __future__ import annotations
 
 import functools
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, cast, get_origin
@@ -25,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_origin
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from sambench.errors import LONGEST_NAME, ConfigError, did_you_mean, shown, visible
+from sambench.errors import LONGEST_NAME, ConfigError, did_you_mean, shown
 from sambench.files.description import allowed, parts_of
 
 T = TypeVar("T")
@@ -142,13 +140,8 @@ def build(of: type[T], given: object, *names: str, what: str = "") -> T:
 
 
 def decode(of: type[T], data: bytes | str) -> T:
-    """Make a structure of JSON; a ValueError if it is none at all, a Fault if it does not fit.
-
-    Its texts are `visible`, whoever wrote them: they are shown on terminals and kept in reports.
-    """
+    """Make a structure of JSON; a ValueError if it is none at all, a Fault if it does not fit."""
     try:
-        data = data if isinstance(data, str) else data.decode()
-        data = _PIECE.sub(_legible, data) if "\\" in data or not data.isascii() else data
         decoded: T = _decoder(cast("Any", of)).decode(data)
         return decoded
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -164,14 +157,6 @@ def plain(structure: Struct) -> dict[str, Any]:
     """Return a structure as plain values for JSON, without the fields that it lacks."""
     found: dict[str, Any] = msgspec.to_builtins(structure, enc_hook=lambda own: own.to_dict())
     return found
-
-
-_PIECE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)|[\x7f-\x9f\u200b\u2028-\u202e\u2060\ufeff]")
-"""An escape in JSON, or what may stand there and is not `visible`."""
-
-
-def _legible(piece: re.Match[str]) -> str:
-    return json.dumps(visible(json.loads(f'"{piece[0]}"')))[1:-1]
 
 
 @functools.cache

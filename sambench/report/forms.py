@@ -207,7 +207,7 @@ def to_csv(rows: Rows) -> str:
     """
     formula = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)").match
     return csv_text(
-        [f"'{cell}" if isinstance(cell, str) and formula(cell) else cell for cell in row]
+        ["'" * bool(formula(c)) + visible(c) if isinstance(c, str) else c for c in row]
         for row in rows
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sambench.errors import visible
 from sambench.report import table
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WRITTEN = ("amount", "counted", "factor", "interval", "listed", "p_value", "poin
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return what finds and fills templates; only pages have their text escaped."""
+    """Return what finds and fills templates; all is `visible`, and escaped in pages alone."""
     import jinja2
 
     found = jinja2.Environment(
@@ -35,6 +36,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        finalize=lambda filled: visible(filled) if type(filled) is str else filled,
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.globals |= {"MISSING": table.MISSING, "Mark": table.Mark}
