@@ -123,11 +123,7 @@ _UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\ufeff]
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which what a terminal obeys and nobody sees is written out.
-
-    >>> visible("\x1b[31m")
-    '\\x1b[31m'
-    """
+    """Return a text in which what a terminal obeys, or nobody sees, is written out as an escape."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 

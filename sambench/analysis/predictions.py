@@ -18,7 +18,6 @@ from sambench.files.checksums import read_checked
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
-LARGEST_ERROR = 1e-3  # of the sum of an image's probabilities, which is 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
         len(shape) != 2
         or not labels.shape == found.ids.shape == shape[:1]
         or not shape[0]
-        or not np.allclose(found.probabilities.sum(axis=1), 1, atol=LARGEST_ERROR)
+        or not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3)
         or found.probabilities.min() < 0
         or (record is not None and record.data and len(record.data["classes"]) != shape[1])
         or not 0 <= labels.min() <= labels.max() < shape[1]

@@ -32,8 +32,9 @@ class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fie
         is the name of a file to write, which is the user's to give.
         """
         if "sbatch" in given:
-            said = "launcher 'sbatch' is for the command line alone; give it there as --sbatch FILE"
-            raise Fault(said, ("launcher", "sbatch"))
+            raise Fault(
+                "launcher sbatch is not for a suite; give --sbatch FILE", ("launcher", "sbatch")
+            )
         options = {key: value for key, value in given.items() if key != "name"}
         named = {key: value for key, value in given.items() if key == "name"}
         return build(cls, {**named, "options": option_texts(options, "launcher")}, "launcher")

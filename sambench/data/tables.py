@@ -103,16 +103,14 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
         said = f"values in {place} without a name in the first row are left out: column"
         remedy = "name the columns to use them"
         warnings.warn(f"{said} {some(nameless)}; {remedy}", SambenchWarning, stacklevel=2)
-    rows = {}
-    for number, line in enumerate(lines, start=2):
-        told = zip_longest(header, line[: len(header)])
-        rows[number] = {str(column): text for column, text in told if column}
+    cells = (zip_longest(header, line[: len(header)]) for line in lines)
+    rows = enumerate(({str(name): text for name, text in row if name} for row in cells), start=2)
     return Table(
         path=path,
         place=place,
         sha256=sha256_of(data),
         columns=tuple(filter(None, header)),
-        rows={number: row for number, row in rows.items() if any(row.values())},
+        rows={number: row for number, row in rows if any(row.values())},
     )
 
 
@@ -268,15 +266,15 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
     for merged in found.merged_cells.ranges:
         for line in grid[merged.min_row : merged.max_row]:
             line[merged.min_col - 1] = grid[merged.min_row - 1][merged.min_col - 1]
-    said = []
-    if rest := [repr(one.title) for one in fitting[1:]]:
-        said.append(f"{place} is read, not {some(rest, 3)}; put another one first to have that")
-    rows = found.row_dimensions
-    if hidden := [str(n) for n, line in enumerate(grid, 1) if any(line) and rows[n].hidden]:
-        remedy = "delete them to leave them out"
-        said.append(f"hidden rows of {place} are read as well: {some(hidden, 5)}; {remedy}")
-    for text in said:
-        warnings.warn(text, SambenchWarning, stacklevel=3)
+    rest, rows = [repr(one.title) for one in fitting[1:]], found.row_dimensions
+    hidden = [str(n) for n, line in enumerate(grid, 1) if any(line) and rows[n].hidden]
+    for said, things, remedy in (
+        ("is read, not", rest, "put another one first to have that"),
+        ("has hidden rows, which are read as well:", hidden, "delete them to leave them out"),
+    ):
+        if things:
+            text = f"{place} {said} {some(things, limit=5)}; {remedy}"
+            warnings.warn(text, SambenchWarning, stacklevel=3)
     return place, [*grid]
 
 

@@ -228,8 +228,7 @@ def to_xlsx(tables: Sequence[Table]) -> bytes:
         sheet = book.create_sheet(re.sub(r"[^\w .-]+", " ", f"{number} {table.title}")[:31])
 
         def cell(value: Any, strong: bool = False, sheet: Any = sheet) -> Any:
-            told = visible(value) if isinstance(value, str) else value
-            made = WriteOnlyCell(sheet, value=told)
+            made = WriteOnlyCell(sheet, visible(value) if isinstance(value, str) else value)
             if isinstance(value, str):
                 made.data_type = "s"
             if strong:

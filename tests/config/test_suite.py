@@ -486,7 +486,7 @@ def test_a_launcher_and_its_options_change_no_run(tmp_path: Path) -> None:
         ("{name: [slurm]}", "launcher name=['slurm'] is not allowed; allowed: text"),
         ("{name: slurm, gres: {gpu: 1}}", "launcher 'gres'={'gpu': 1} is not allowed; allowed: a "),
         ("{name: slurm, a b: 1}", "launcher 'a b'=1 is not allowed; allowed: a key, and text"),
-        ("{name: slurm, sbatch: /x}", "launcher 'sbatch' is for the command line alone; give it"),
+        ("{name: slurm, sbatch: /x}", "launcher sbatch is not for a suite; give --sbatch FILE"),
         ("{name: slurm, setup: [[a]]}", "launcher 'setup'=[['a']] is not allowed; allowed: a key"),
     ],
 )

@@ -110,7 +110,7 @@ def test_other_sheets_and_hidden_rows_are_told(table) -> None:
     place = f"sheet 'clinical data' of {path}"
     assert [str(one.message) for one in told] == [
         f"{place} is read, not 'new'; put another one first to have that",
-        f"hidden rows of {place} are read as well: 3; delete them to leave them out",
+        f"{place} has hidden rows, which are read as well: 3; delete them to leave them out",
     ]
 
 
