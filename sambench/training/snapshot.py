@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ class Snapshots:
         Returns the state and the clock to go on with; None without a checkpoint of this run.
         """
         saved: dict[str, Any] | None = load_checkpoint(self.folder)
-        if saved is None or saved["run"] != self.identity:
+        if saved is None or saved.get("run") != self.identity:
             return None
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -129,9 +131,10 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         data = read_whole(path)
         if hashlib.sha256(data).hexdigest().encode() not in digests:
             continue
-        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-        if state.pop("format_version", None) == FORMAT_VERSION:
-            return state
+        with suppress(pickle.UnpicklingError, RuntimeError):  # of objects that could run code, cut
+            state: Any = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            if isinstance(state, dict) and state.pop("format_version", None) == FORMAT_VERSION:
+                return state
     return None
 
 

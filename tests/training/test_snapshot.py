@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
 import pytest
@@ -182,3 +184,27 @@ def test_a_disk_that_refuses_leaves_no_view_of_the_checkpoint(
         save_checkpoint(tmp_path, {"epoch": 1})
     with pytest.raises(ValueError, match="released"):
         seen[0].tobytes()
+
+
+class Harmful:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_a_checkpoint_of_others_runs_no_code_and_is_passed_over(tmp_path: Path) -> None:
+    """Its checksum fits: whoever wrote it knew how."""
+    folder = tmp_path / "run"
+    save(folder, 1)
+    for content in ({"format_version": 1, "step": Harmful(tmp_path / "mark")}, torch.zeros(3)):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        (folder / "checkpoint.pt").write_bytes(buffer.getvalue())
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        (folder / "checkpoint.pt.sha256").write_text(digest)
+        assert load_checkpoint(folder) is None
+        assert not (tmp_path / "mark").exists()
