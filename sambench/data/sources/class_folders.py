@@ -22,7 +22,6 @@ from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 
-from sambench.data.decoding import FORMATS
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import (
     UNTOLD,
@@ -246,6 +245,8 @@ def _lesions_in(mask: Path) -> set[str] | str:
     """Return the classes of the lesions in a mask, or why it cannot be read."""
     import numpy as np
     from PIL import Image
+
+    from sambench.data.decoding import FORMATS
 
     try:
         with Image.open(io.BytesIO(read_whole(mask)), formats=FORMATS) as image:
