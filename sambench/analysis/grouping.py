@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import mode
 from typing import Annotated
 
+from yaml import YAMLError
+
 from sambench.analysis.groups import REPEATS, Group, Line, by_key, repeat, setting_text
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.errors import ConfigError
@@ -259,12 +261,12 @@ class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def optimizer(self, label: str) -> str:
         """Return how an optimizer is printed, its settings in parentheses kept."""
         name, bracket, rest = label.partition(" (")
-        whole = self.optimizers.get(label)
+        whole = " ".join(self.optimizers.get(label, "").split())
         return (whole or self.printed("optimizers", name)) + bracket + rest
 
     def printed(self, kind: str, name: str) -> str:
         """Return how one of the `optimizers`, `models` or `datasets` is printed."""
-        own: str | None = getattr(self, kind).get(name)
+        own = " ".join(getattr(self, kind).get(name, "").split())  # a row of a table is one line
         return own or getattr(_in_papers(), kind).get(name, name)
 
 
@@ -278,5 +280,6 @@ def read_names(path: Path) -> Names:
     """Read a YAML file of names; a ConfigError is raised if it is none or has another key."""
     try:
         return build(Names, read_yaml(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
+    except (OSError, ValueError, YAMLError) as error:
+        said = getattr(error, "strerror", "") or " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read ({said}); give a YAML file") from None

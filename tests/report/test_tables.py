@@ -266,17 +266,22 @@ def test_sections_of_several_settings_begin_with_the_statement_over_all(
 
 def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
     path = tmp_path / "names.yaml"
-    path.write_text("optimizers: {sam: Foret's SAM}\nmodels: {small-cnn: CNN}\n")
+    in_lines = "optimizers:\n  sam: |\n    Foret's\n    SAM\n  adam: ' '\n"  # but a row is one
+    path.write_text(f"{in_lines}models: {{small-cnn: CNN}}\n")
     study = build_study(
         make_runs({"adam": [80], "sam": [81]}),
         ADAM,
         names=read_names(path),
     )
     assert study.groups[0].title == "CNN on phantom"
-    assert study.title_of("sam") == "Foret's SAM"
+    assert [study.title_of(name) for name in ("sam", "adam")] == ["Foret's SAM", "Adam"]
     path.write_text("optimisers: {sam: SAM}\n")
     with pytest.raises(ConfigError, match="did you mean 'optimizers'"):
         read_names(path)
+    for damage in (b"optimizers: {sam: [", "optimizers: {}".encode("utf-16")):
+        path.write_bytes(damage)
+        with pytest.raises(ConfigError, match=r"names\.yaml cannot be read \(.*\); give a YAML"):
+            read_names(path)
 
 
 @pytest.mark.parametrize(
