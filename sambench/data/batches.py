@@ -41,8 +41,8 @@ class Images:
     """One part of a dataset: the `rows` (n,) of the images (N, H, W, C), or all, and their labels.
 
     Images have C = 1 or 3 and may be a memory map. `resident` ones are kept on the device (where
-    not told, if they fit there). Otherwise each batch is read from the array, so a memory map is
-    never loaded as a whole.
+    not told, if those of so many `runs` fit there). Otherwise each batch is read from the array, so
+    a memory map is never loaded as a whole.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Images:
         rows: NDArray[np.int64] | None = None,
         *,
         resident: bool | None = None,
+        runs: int = 1,
     ) -> None:
         self.device = device
         self.labels = torch.from_numpy(np.array(labels)).to(device)
@@ -61,7 +62,7 @@ class Images:
         self._rows = np.arange(len(images)) if rows is None else rows
         self.side = (images.shape[1], images.shape[2])  # height and width in pixels
         size = len(self._rows) * int(np.prod(images.shape[1:]))
-        self.resident = fits(size, device) if resident is None else resident
+        self.resident = fits(runs * size, device) if resident is None else resident
         self._pixels = self._read(slice(None)).to(device) if self.resident else None
         self._mean, self._std = (
             255 * torch.tensor(value, dtype=torch.float32, device=device).reshape(-1, 1, 1)

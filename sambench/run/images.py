@@ -65,8 +65,8 @@ class Parts:
         }
 
 
-def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
-    """Open the prepared images of a run, split them and put them on the device.
+def load_parts(config: RunConfig, data: Path, device: torch.device, runs: int = 1) -> Parts:
+    """Open the prepared images of a run, split them and put them on the device of so many runs.
 
     Data that are not prepared, or damaged (every byte is checked), are an UnpreparedError; those
     that cannot be split as asked another UserError.
@@ -89,7 +89,7 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
 
     def part(indices: Indices, labels: Labels | None = None) -> Images:
         chosen = prepared.labels[indices] if labels is None else labels
-        return Images(prepared.images, chosen, device, scaling, rows=indices)
+        return Images(prepared.images, chosen, device, scaling, rows=indices, runs=runs)
 
     return Parts(
         prepared=prepared,

@@ -82,7 +82,7 @@ def run_one(
     done = store.completed(config)
     if done and done.has_shifts(config.shifts):
         return done
-    parts = load_parts(config, paths.data, device)
+    parts = load_parts(config, paths.data, device, environment.count_runs_on_device())
     with store.claim(config, str(device)) as claim:
         done = store.completed(config)  # perhaps by another process, meanwhile
         if done is None:

@@ -47,6 +47,7 @@ from sambench.models.weights import find_weights, keep_weights, load_backbone
 from sambench.run.images import load_parts
 from sambench.run.network import build_network, build_optimizer
 from sambench.run.single_run import Paths, run_one
+from sambench.store.environment import RUNS_ON_DEVICE
 from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training.evaluate import classification_metrics
@@ -110,6 +111,22 @@ def test_the_memory_of_a_gpu_is_free_of_earlier_runs_before_images_go_there(
         load_parts(config_of(optimizer="adam"), paths.data, torch.device("cuda:0"))
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("runs", "where"), [("1", "resident"), ("2", "resident"), ("3", "read")])
+def test_runs_that_share_a_gpu_leave_room_for_the_images_of_each(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, runs: str, where: str
+) -> None:
+    """They begin at the same time, when all of its memory is free."""
+
+    def fits(size: int, device: torch.device) -> bool:
+        return size <= 2 * 32 * 32 * 32  # the bytes of the 32 training images, twice
+
+    monkeypatch.setenv(RUNS_ON_DEVICE, runs)
+    monkeypatch.setattr("sambench.data.batches.fits", fits)
+    record = run_one(config_of(epochs=1), paths, device=CPU)
+    assert record.environment is not None
+    assert record.environment["engine"]["images"] == where
 
 
 def test_no_part_of_the_images_is_copied_to_scale_them(
