@@ -236,17 +236,13 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
             drawn = torch.randn(parameter.shape, generator=source).to(parameter)
             owner, _, attribute = name.rpartition(".")
             module = model.get_submodule(owner)
-            if _has_filters(module, attribute, parameter):
+            parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
+            can_have = parameter.dim() > 1 and not isinstance(module, NORMALIZATIONS)
+            if can_have and ("weight" in attribute or parametrized):
                 direction[name] = _rescale(drawn, parameter.detach(), module)
             else:
                 direction[name] = torch.zeros_like(drawn)
     return direction
-
-
-def _has_filters(module: nn.Module, attribute: str, parameter: Tensor) -> bool:
-    if parameter.dim() < 2 or isinstance(module, NORMALIZATIONS):
-        return False
-    return "weight" in attribute or isinstance(module, nn.utils.parametrize.ParametrizationList)
 
 
 def _rescale(drawn: Tensor, weight: Tensor, module: nn.Module) -> Tensor:

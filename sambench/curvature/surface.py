@@ -81,7 +81,8 @@ class LossSurface(Objective):
         for index, size in enumerate(self.batch_sizes):
             outputs, targets, loss = self._forward(index, values, buffers)
             total += size * loss
-            right += _classified_right(outputs, targets)
+            classes = (outputs.ndim, targets.ndim) == (2, 1) and not targets.is_floating_point()
+            right += float((outputs.argmax(1) == targets).sum()) if classes else math.nan
         mean = total / self.num_samples
         return Point(mean if math.isfinite(mean) else math.inf, right / self.num_samples)
 
@@ -124,12 +125,6 @@ class LossSurface(Objective):
             loss = self.loss_of(outputs, targets)
         self._forwards += len(inputs)
         return outputs, targets, float(loss)
-
-
-def _classified_right(outputs: Tensor, targets: Tensor) -> float:
-    if targets.is_floating_point() or outputs.ndim != 2 or targets.ndim != 1:
-        return math.nan
-    return float((outputs.argmax(1) == targets).sum())
 
 
 def _finite(loss: float) -> float:

@@ -101,7 +101,8 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
 
     own = network.state_dict()
     given = _resized(network, own, _without_prefix(read_state(path, sha256), own))
-    head = _head_of(network)
+    *_, last = (name for name, _ in network.named_parameters())
+    head = last.rpartition(".")[0] + "."  # the module that has it
     fitting = {
         name: tensor
         for name, tensor in given.items()
@@ -194,12 +195,6 @@ def _without_prefix(given: State, own: State) -> State:
         for depth in range(1, min(4, len(names)))
     }
     return stripped(max(prefixes, key=lambda prefix: len(own.keys() & stripped(prefix).keys())))
-
-
-def _head_of(network: nn.Module) -> str:
-    """Return the name, with a dot, of the module that has a network's last parameter."""
-    *_, last = (name for name, _ in network.named_parameters())
-    return last.rpartition(".")[0] + "."
 
 
 def _resized(network: nn.Module, own: State, given: State) -> State:

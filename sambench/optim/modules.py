@@ -64,7 +64,9 @@ class Modules:
         known = (*self.given, *self._beside)
         self._modules = dict.fromkeys(m for model in known for m in model.modules())
         self._steps += 1
-        if self.given and (self._steps != 2 or _has_compiled()):
+        dynamo = sys.modules.get("torch._dynamo.utils")
+        compiled = dynamo is not None and dynamo.counters["stats"]["unique_graphs"] > 0
+        if self.given and (self._steps != 2 or compiled):
             _refuse_sharded(self._modules)
             yield
             return
@@ -147,7 +149,8 @@ class Modules:
                     spare = torch.zeros_like(own)
                 standing_in[id(own)] = spare
                 self._spares[module, name] = own, spare
-                if not _only_writes(module):
+                hooked = module._forward_hooks or module._forward_pre_hooks
+                if hooked or "forward" in vars(module) or type(module).forward not in WRITERS:
                     copied.append((spare, own))
         if copied:
             spares, own_ones = zip(*copied, strict=True)
@@ -199,12 +202,6 @@ class Modules:
             )
 
 
-def _has_compiled() -> bool:
-    """Whether torch.compile has made a graph in this process."""
-    dynamo = sys.modules.get("torch._dynamo.utils")
-    return dynamo is not None and bool(dynamo.counters["stats"]["unique_graphs"])
-
-
 def _refuse_sharded(modules: Iterable[nn.Module]) -> None:
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in modules):
         raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
@@ -229,8 +226,3 @@ def is_normalization(module: nn.Module) -> bool:
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     named = any("norm" in name.lower() for name in names)
     return named and weight is not None and weight.dim() == 1
-
-
-def _only_writes(module: nn.Module) -> bool:
-    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    return type(module).forward in WRITERS and not hooked

@@ -92,19 +92,15 @@ class Vector:
         types = {tensor.dtype for tensor in self.tensors}
         return functools.reduce(torch.promote_types, types, torch.float32)
 
-    @property
-    def _wide(self) -> torch.dtype:
-        """The precision of sums on a GPU: float64, which an Apple GPU does not have."""
-        return torch.float32 if any(tensor.is_mps for tensor in self.tensors) else torch.float64
-
     def _length(self) -> Tensor:
         """Return the norm before it is rounded: in float64 where float32 overflows, from 1.8e19 on.
 
-        On the CPU one sees whether it did; a GPU would have to be waited for: there it always is.
+        On the CPU one sees whether it did; a GPU would have to be waited for: there it always is,
+        but on Apple's, which have no float64.
         """
         tensors = self.tensors
         on_cpu = all(tensor.is_cpu for tensor in tensors)
-        precision = self._precision if on_cpu else self._wide
+        precision = self._precision if on_cpu or tensors[0].is_mps else torch.float64
         pieces = [piece for tensor in tensors for piece in _pieces(tensor)]
         norms = torch._foreach_norm(pieces, 2, dtype=precision)
         total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
@@ -186,12 +182,10 @@ class Vector:
             inner, square = (torch.stack(parts).sum() for parts in zip(*sums, strict=True))
             if math.isfinite(inner.numpy()) and math.isfinite(square.numpy()):
                 return inner, square
-        norms = (
-            (self._length() if norm is None else norm),
-            other._length(),
-            (self - other)._length(),
-        )
-        length, square, apart = (value.to(self._wide) ** 2 for value in norms)
+        wide = torch.float32 if self.tensors[0].is_mps else torch.float64
+        mine = self._length() if norm is None else norm
+        norms = (mine, other._length(), (self - other)._length())
+        length, square, apart = (value.to(wide) ** 2 for value in norms)
         return (length + square - apart) / 2, square
 
     def projection(self, other: Vector, norm: Tensor | None = None) -> Tensor:

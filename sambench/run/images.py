@@ -43,9 +43,9 @@ class Parts:
         """Return the record's data section."""
         manifest = self.prepared.manifest
         asked = {k: v for k, v in manifest.changed.items() if k in ("fit", "depth")}
-        recipe = replace(Recipe(), **asked)  # type: ignore[arg-type]
         if manifest.depth:  # that was found, where none was asked for
-            recipe = replace(recipe, depth=manifest.depth)
+            asked["depth"] = manifest.depth
+        recipe = replace(Recipe(), **asked)  # type: ignore[arg-type]
         return {
             "fingerprint": self.prepared.fingerprint,
             "classes": list(self.prepared.classes),

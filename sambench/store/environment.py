@@ -106,9 +106,8 @@ def choose_kernels(kernels: str, device: torch.device) -> str:
     """Have torch use the kernels that a run asks for; return how far its bits will repeat.
 
     With deterministic ones torch would also fill all memory it hands out, against programs that
-    read what nobody wrote: hundreds of extra operations in each step. As it shall only warn of what
-    has no such kernel, it would take fused attention on a GPU, whose gradients then differ from run
-    to run; that is switched off, and attention is plain matrix products.
+    read what nobody wrote: hundreds of extra operations in each step. On a GPU attention is plain
+    matrix products: the gradients of fused ones repeat only where torch may raise an error.
     """
     import torch
 

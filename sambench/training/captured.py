@@ -146,9 +146,8 @@ class CapturedStep:
         self._observed = optimizer.observed if optimizer.observing else None
 
     def _load(self, batch: Batch) -> None:
-        self._batch.inputs.copy_(batch.inputs, non_blocking=True)
-        self._batch.targets.copy_(batch.targets, non_blocking=True)
-        self._batch.places.copy_(batch.places, non_blocking=True)
+        for name in ("inputs", "targets", "places"):
+            getattr(self._batch, name).copy_(getattr(batch, name), non_blocking=True)
 
     def _places(self) -> Places:
         """Return where in memory all that a step changes lies."""
@@ -242,10 +241,7 @@ class Graph:
 
 @functools.cache
 def stream_for(device: torch.device, purpose: str) -> torch.cuda.Stream:
-    """Return a GPU's stream for a purpose, the same for all runs of this process.
-
-    Torch keeps memory for cuBLAS on each stream that was used: it would pile up from run to run.
-    """
+    """Return a GPU's stream for a purpose: one, as torch keeps memory for cuBLAS on each used."""
     return torch.cuda.Stream(device)
 
 

@@ -212,10 +212,9 @@ def layout_of(model: nn.Module, device: torch.device) -> torch.memory_format:
     last on a GPU and on the CPU, where that makes a step of small-cnn 1.4 times as fast and one of
     ResNet-18 1.1 times.
     """
-    convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
-    if device.type in ("cpu", "cuda") and convolutions > 1:
-        return torch.channels_last
-    return torch.contiguous_format
+    several = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
+    known = several and device.type in ("cpu", "cuda")
+    return torch.channels_last if known else torch.contiguous_format
 
 
 def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:

@@ -61,8 +61,7 @@ class Moment:
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of
-        live = {name: tensor.detach() for name, tensor in of.live().items()}
-        self.tensors = {name: tensor.to("cpu", copy=True) for name, tensor in live.items()}
+        self.tensors = {name: t.detach().to("cpu", copy=True) for name, t in of.live().items()}
         self._random = RandomState({of.device})
         self._counters = dict(of.optimizer.method.counters)
 
