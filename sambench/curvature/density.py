@@ -16,7 +16,7 @@ from sambench.curvature.arguments import (
     require_one_of,
     require_positive,
 )
-from sambench.curvature.krylov import Floats, Lanczos, RitzValues
+from sambench.curvature.krylov import BLOCK_ROWS, Floats, Lanczos, RitzValues
 from sambench.curvature.vectors import (
     Progress,
     SymmetricOperator,
@@ -136,7 +136,7 @@ def density(
     require_functions(on_progress=on_progress)
     products_before = H.matvecs
     source = generator(H.device, seed, DENSITY_STREAM)
-    room = vectors_that_fit(H) if max_basis is None else max_basis
+    room = BLOCK_ROWS if max_basis is None else max_basis
     steps = min(steps, H.size)
     found, complete = list[RitzValues](), True
     for probe in range(probes):
@@ -144,6 +144,9 @@ def density(
         run = Lanczos(H, drawn, max(2, min(steps, room)))
         for step in range(steps):
             run.step()
+            if max_basis is None and probe == step == 0:  # the graphs are in memory by now
+                room = vectors_that_fit(H)
+                run.basis.limit = max(2, min(steps, room))
             on_progress(probe * steps + step + 1, probes * steps)
             if run.exhausted:  # the quadrature is exact for this start
                 break
@@ -152,7 +155,9 @@ def density(
     nodes = tuple(ritz.values for ritz in found)
     weights = tuple(ritz.coefficients[0] ** 2 for ritz in found)
     scale = max(ritz.scale for ritz in found) * 10**-DECADES or 1.0  # H = 0 has no scale
-    grid = _grid(nodes, scale, width, grid_points)
+    ends = np.arcsinh(np.array([min(n[0] for n in nodes), max(n[-1] for n in nodes)]) / scale)
+    low, high = min(ends[0], 0.0) - MARGIN * width, max(ends[1], 0.0) + MARGIN * width
+    grid = np.asarray(scale * np.sinh(np.linspace(low, high, grid_points)))
     smooth = [_smooth(grid, n, w, scale, width) for n, w in zip(nodes, weights, strict=True)]
     smoothed, smoothed_stderr = _over_probes(np.stack(smooth))
 
@@ -190,12 +195,6 @@ def density(
 def _over_probes(values: Floats) -> tuple[Floats, Floats]:
     """Return mean and standard error over the first axis."""
     return values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
-
-
-def _grid(nodes: Sequence[Floats], scale: float, width: float, points: int) -> Floats:
-    ends = np.arcsinh(np.array([min(n[0] for n in nodes), max(n[-1] for n in nodes)]) / scale)
-    low, high = min(ends[0], 0.0) - MARGIN * width, max(ends[1], 0.0) + MARGIN * width
-    return np.asarray(scale * np.sinh(np.linspace(low, high, points)))
 
 
 def _smooth(grid: Floats, nodes: Floats, weights: Floats, scale: float, width: float) -> Floats:

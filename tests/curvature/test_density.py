@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,17 @@ def test_without_room_for_the_basis_the_moments_stay_right() -> None:
     assert not short.reorthogonalised
     assert short.mean == pytest.approx(kept.mean, rel=1e-9)
     assert short.zero_mass == pytest.approx(kept.zero_mass, abs=0.02)
+
+
+@pytest.mark.parametrize(("left", "whole"), [(3, False), (1000, True)])
+def test_lanczos_vectors_take_what_the_graphs_have_left(
+    monkeypatch: pytest.MonkeyPatch, left: int, whole: bool
+) -> None:
+    """Half of a GPU's memory for each of the two would leave none for a batch in flight."""
+    module = importlib.import_module("sambench.curvature.density")
+    monkeypatch.setattr(module, "vectors_that_fit", lambda H: left if H.matvecs else 1000)
+    found = density(with_spectrum(SPECTRA["slow decay"]), probes=2, steps=10)
+    assert found.reorthogonalised is whole
 
 
 def test_seed_progress_and_refusals() -> None:
