@@ -233,7 +233,7 @@ class Worker:
                 said = None if ending is None else ""
                 if isinstance(ending, Exception):
                     said = " ".join(str(ending).split()) or type(ending).__name__
-                    let_go(ending)
+                    let_go(ending, device)
                 self._tell("over", said)
 
     def _listen(self) -> None:

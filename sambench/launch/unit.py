@@ -18,6 +18,7 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import (
     ClaimError,
     DamagedError,
+    LaunchError,
     RunFailed,
     RunInterrupted,
     StoreError,
@@ -131,11 +132,22 @@ def attempt(
             return error
 
 
-def let_go(error: BaseException | None) -> None:
-    """Drop the tracebacks of an error that was told: their frames hold the network of its run."""
+def let_go(error: BaseException | None, device: torch.device) -> None:
+    """Drop the tracebacks of an error that was told: their frames hold the network of its run.
+
+    An error of a GPU's own, which ends its use by this process for good, is a LaunchError.
+    """
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
+    if device.type == "cuda":
+        import torch
+
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError as lost:
+            said = f"{device} is lost to this process ({str(lost).splitlines()[0]})"
+            raise LaunchError(f"{said}; the same command goes on with the other runs") from lost
 
 
 def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import gc
+import re
 import subprocess
 import sys
 import traceback
+import warnings
 import weakref
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import torch
+from msgspec import msgpack
 from msgspec.structs import replace
 from torch import nn
 
@@ -21,11 +25,13 @@ from sambench.errors import (
     CurvatureError,
     DamagedError,
     DataError,
+    LaunchError,
     UnpreparedError,
     is_of_surroundings,
 )
-from sambench.launch import unit
+from sambench.launch import pool, unit
 from sambench.launch.launcher import Tally, Watcher
+from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch, run_all
 from sambench.launch.launchers.ray import STOP_FILE, do_unit
 from sambench.launch.unit import attempt, conclude, mark_ended
@@ -107,6 +113,51 @@ def test_a_run_that_failed_leaves_its_memory_to_the_next(
     assert "".join(told).count("raise type(error)") == 2
     assert before == [None]
     assert tally.errors[-1].__traceback__ is not None
+
+
+@pytest.fixture
+def lost_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have runs end with an error that a GPU does not recover from; their numbers are noted."""
+    begun: list[int] = []
+    gpu = torch.device("cuda:0")
+
+    def fail(manifest: Any, index: int, *rest: Any, **named: Any) -> Exception:
+        begun.append(index)
+        return RuntimeError("CUDA error: an illegal memory access")
+
+    def lost(device: torch.device) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access\nCompile with TORCH_USE_CUDA_DSA")
+
+    for module in (local, pool):
+        monkeypatch.setattr(module, "attempt", fail)
+        monkeypatch.setattr(module, "choose_device", lambda name: (gpu, "as asked"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    return begun
+
+
+LOST = re.escape("cuda:0 is lost to this process (CUDA error: an illegal memory access); the same")
+
+
+def test_a_lost_gpu_fails_no_other_run(make_manifest: ManifestMaker, lost_gpu: list[int]) -> None:
+    with pytest.raises(LaunchError, match=LOST):
+        run_all(make_manifest(3), "cuda:0", Watcher())
+    assert lost_gpu == [0]
+
+
+def test_a_worker_whose_gpu_is_lost_makes_way_for_another(
+    make_manifest: ManifestMaker, lost_gpu: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pool sees it end with the run at hand, which alone has failed, and hires one anew."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    ours, theirs = Pipe()
+    for order in ([make_manifest(2).encoded(), "cuda:0", None], [0, 1], [1, 1]):
+        ours.send_bytes(msgpack.encode(order))
+    with pytest.raises(LaunchError, match=LOST):
+        pool.Worker(theirs).work()
+    ours.send_bytes(msgpack.encode(None))
+    assert lost_gpu == [0]
+    assert msgpack.decode(ours.recv_bytes()) == ["ready"]
+    assert not ours.poll()
 
 
 def test_a_stop_file_stops_before_the_first_step(make_manifest: ManifestMaker) -> None:

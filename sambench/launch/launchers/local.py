@@ -151,7 +151,7 @@ def run_all(
             if tally.interrupted or stop_requested() or (manifest.fail_fast and tally.exit_code):
                 break
             for error in tally.errors:
-                let_go(error)
+                let_go(error, where)
             ending = attempt(manifest, index, where, watcher, stop_requested, mark=mark)
             tally.count(config, ending, watcher)
             tally.interrupted = isinstance(ending, RunRecord) and ending.status == INTERRUPTED
