@@ -84,10 +84,8 @@ class Images:
         memory as `layout` says: laying bytes out anew costs a fraction of what numbers cost.
         """
         here = sent(indices, self.device)
-        if self._pixels is not None:
-            pixels = self._pixels[here]
-        else:
-            pixels = sent(self._read(indices.numpy()), self.device)
+        there = self._pixels
+        pixels = sent(self._read(indices.numpy()), self.device) if there is None else there[here]
         if augment is not None:
             pixels = augment(pixels)
         values = pixels.to(torch.float32, memory_format=layout)

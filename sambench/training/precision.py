@@ -78,9 +78,9 @@ class RoundingWatch:
 
 def _compare(before: Sequence[Tensor], after: Sequence[Tensor], precision: str) -> Tensor:
     """Return the share of weights that change, cos(d, e) and |d| / |e|."""
-    e = Vector(b - a for a, b in zip(before, after, strict=True))
-    pairs = zip(before, after, strict=True)
-    d = Vector(rounded(b, precision) - rounded(a, precision) for a, b in pairs)
+    weights = list(zip(before, after, strict=True))
+    e = Vector(b - a for a, b in weights)
+    d = Vector(rounded(b, precision) - rounded(a, precision) for a, b in weights)
     changed = torch.stack([(tensor != 0).sum() for tensor in d.tensors]).sum()
     total = sum(tensor.numel() for tensor in d.tensors)
     pairs = zip(d.tensors, e.tensors, strict=True)
