@@ -195,10 +195,10 @@ def _standing(asked: Inequality, alone: Comparison, corrected: Comparison) -> st
     expected, factor = asked.expected, asked.factor
     opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
     wanted = (WORSE, EQUIVALENT) if expected == NOT_BETTER else (expected,)
-    low = corrected.low
     if not alone.enough:
         return UNDECIDED
-    if corrected.verdict in opposite[expected] or (factor > 1 and (low or 0.0) > 1 / factor):
+    low = corrected.low or 0.0
+    if corrected.verdict in opposite[expected] or (factor > 1 and low > 1 / factor):
         return REFUTED
     far = factor == 1 or (alone.high is not None and alone.high < 1 / factor)
     if alone.verdict in wanted and far:
@@ -207,16 +207,11 @@ def _standing(asked: Inequality, alone: Comparison, corrected: Comparison) -> st
 
 
 def _ranked(asked: Inequality, groups: Sequence[Group]) -> Inequality:
-    """Judge whether flatter runs of an architecture are the more accurate ones.
-
-    Among all and among those of the same optimizer: optimizers that differ in both for reasons of
-    their own make a correlation without any link.
-    """
+    """Judge whether flatter runs of an architecture, and of each optimizer, are more accurate."""
     fitting = [g for g in groups if family(g.setting.model) == asked.candidate[0]]
     found = rank_together(with_accuracy(fitting, asked.metric))
     if found is None:
         return asked
-    lows, highs = zip(*(one.interval or (math.nan, math.nan) for one in found), strict=True)
-    flatter, sharper = all(high < 0 for high in highs), all(low > 0 for low in lows)
-    standing = HELD if flatter else REFUTED if sharper else UNDECIDED
+    lows, highs = zip(*(one.interval or (-math.inf, math.inf) for one in found), strict=True)
+    standing = HELD if max(highs) < 0 else REFUTED if min(lows) > 0 else UNDECIDED
     return replace(asked, standing=standing, correlation=found[0], within=found[1])

@@ -171,33 +171,25 @@ class _Gaps:
         self.design = FOLDS if ratios else SEEDS
         self.least_sd = inference.sd_of_mean([rounding_sd(g, metric) for g in scope.groups])
 
-    def of(self, label: str, others: Sequence[str]) -> Floats:
-        """Return the others less one, shape (units, others), lost units at what they count as."""
-        both = zip(self._own(others), self._own([label]), strict=True)
-        return self._over_settings(these - own for these, own in both)
-
-    def least(self, label: str) -> float:
-        """Return the lower 95 % bound of an optimizer's mean over units and settings."""
-        own = self._over_settings(self._own([label]))
-        found = inference.moments(own, self.ratio, self.least_sd)
-        return float((found.mean - stdtrit(found.units - 1, 1 - ALPHA) * found.error)[0])
-
-    def _own(self, labels: Sequence[str]) -> list[Floats]:
-        """Return the runs of some labels in each setting, lost ones at what they count as."""
-        there = zip(self._tables, self._places, strict=True)
-        return [table.imputed[:, [place[label] for label in labels]] for table, place in there]
-
-    def _over_settings(self, of_runs: Iterable[Floats]) -> Floats:
-        made = [t.by_unit(of) for t, of in zip(self._tables, of_runs, strict=True)]
+    def of(self, labels: Sequence[str], less: str | None = None) -> Floats:
+        """Return some, less one if given, (units, labels), lost units at what they count as."""
+        made = []
+        for table, place in zip(self._tables, self._places, strict=True):
+            own = table.imputed[:, [place[label] for label in labels]]
+            made.append(table.by_unit(own - (table.imputed[:, [place[less]]] if less else 0.0)))
         joined, _ = inference.side_by_side([table.keys for table in self._tables], made)
         networks = [group.network for group in self.scope.groups]
-        design = inference.design_over(self.design, joined, networks)
-        return inference.over_settings(joined, networks, design)
+        return inference.over_settings(joined, networks, self.design)[0]
+
+    def highest(self, gaps: Floats, error: float) -> float:
+        """Return the highest upper bound of the means of columns, each one-sided with an error."""
+        found = inference.moments(gaps, self.ratio, self.least_sd)
+        return float((found.mean + stdtrit(found.units - 1, 1 - error) * found.error).max())
 
     def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the labels with units enough to be compared, and those without; all if none is."""
         baseline, *others = self.scope.labels
-        units = np.isfinite(self.of(baseline, others)).sum(axis=0)
+        units = np.isfinite(self.of(others, less=baseline)).sum(axis=0)
         short = tuple(itertools.compress(others, units < self.design.least_units))
         if len(short) == len(others):
             return self.scope.labels, ()
@@ -206,9 +198,9 @@ class _Gaps:
     def shown_worse(self, label: str, among: Sequence[str]) -> bool:
         """Whether one is shown worse than the best of the others among some."""
         others = [other for other in among if other != label]
-        gaps = self.of(label, others)
         if not others:
             return False
+        gaps = self.of(others, less=label)
         found = inference.moments(gaps, self.ratio, self.least_sd)
         if self.design is FOLDS:
             many = np.flatnonzero(found.units >= FOLDS.least_units)
@@ -224,12 +216,11 @@ def _loss(gaps: _Gaps, label: str, labels: Sequence[str]) -> float | None:
     It is no larger than the room that the optimizer's own lower bound leaves to 100 %.
     """
     others = [other for other in labels if other != label]
-    found = inference.moments(gaps.of(label, others), gaps.ratio, gaps.least_sd)
-    if not (found.units > 1).all():
+    to_others = gaps.of(others, less=label)
+    if not (np.isfinite(to_others).sum(axis=0) > 1).all():
         return None
-    quantile = stdtrit(found.units - 1, 1 - ALPHA / len(others))
-    bound = max(0.0, float((found.mean + quantile * found.error).max()))
-    return min(bound, gaps.metric.scale - max(gaps.least(label), 0.0))
+    room = gaps.metric.scale + gaps.highest(-gaps.of([label]), ALPHA)
+    return min(max(0.0, gaps.highest(to_others, ALPHA / len(others))), room, gaps.metric.scale)
 
 
 def _costs(study: Study, scope: Scope, label: str) -> Costs:

@@ -128,12 +128,9 @@ def _pooled(every: Iterable[_Column]) -> list[_Column]:
 def _over_settings(columns: Sequence[_Column]) -> _Column:
     """Average differences over settings, by seed or fold; by network where these are too few."""
     every, networks = [column.made for column in columns], [column.network for column in columns]
-    own = [column.keys for column in columns]
-    table, keys = inference.side_by_side(own, [column.values for column in columns])
-    design = inference.design_over(every[0].design, table, networks)
-    if design is SETTINGS:
-        keys = tuple(sorted({*networks}))
-    counted, _ = inference.side_by_side(own, [column.imputed for column in columns])
+    own = [np.column_stack([column.values, column.imputed]) for column in columns]
+    table, keys = inference.side_by_side([column.keys for column in columns], own)
+    both, design = inference.over_settings(table, networks, every[0].design)
     ratios = [column.ratio for column in columns if column.ratio is not None]
     return _Column(
         made=replace(
@@ -147,9 +144,9 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             counted=all(made.counted for made in every),
             least_sd=inference.sd_of_mean([made.least_sd for made in every]),
         ),
-        keys=keys,
-        values=inference.over_settings(table, networks, design),
-        imputed=inference.over_settings(counted, networks, design),
+        keys=tuple(sorted({*networks})) if design is SETTINGS else keys,
+        values=both[:, 0],
+        imputed=both[:, 1],
         spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
         ratio=sum(ratios) / len(ratios) if ratios else None,
         network="",

@@ -96,31 +96,22 @@ def side_by_side(keys: Sequence[Keys], values: Sequence[Floats]) -> tuple[Floats
     return table, every
 
 
-def design_over(design: Design, table: Floats, networks: Sequence[str]) -> Design:
-    """Return the design of differences of shape (units, settings, ...) that are to be pooled.
+def over_settings(table: Floats, networks: Sequence[str], design: Design) -> tuple[Floats, Design]:
+    """Average an array of shape (units, settings, ...) over settings; say what is independent.
 
-    Where seeds are too few, but networks and data sets enough, these are what is independent. Other
-    settings of one are not: they begin with the same weights, seed by seed.
+    A unit counts n / n_s times in a setting that has n_s of all n, so that settings count alike.
+    Where seeds are too few, but networks and data sets enough, the means of these are the units:
+    other settings of one begin with the same weights, seed by seed, and are no evidence apart.
     """
-    units = int(np.isfinite(table).reshape(len(table), -1).any(axis=1).sum())
-    enough = units < SEEDS.least_units <= len({*networks})
-    return SETTINGS if design is SEEDS and enough else design
-
-
-def over_settings(table: Floats, networks: Sequence[str], design: Design) -> Floats:
-    """Average an array of shape (units, settings, ...) over settings, each of which counts alike.
-
-    A unit counts n / n_s times in a setting that has n_s of all n units, so that the mean over
-    units is that of the settings' means whatever units they have.
-    """
-    if design is SETTINGS:
-        means, codes = mean_over(table, 0), np.unique(networks, return_inverse=True)[1]
-        return np.array([mean_over(means[codes == code], 0) for code in range(max(codes) + 1)])
     there = np.isfinite(table)
-    units, some = there.sum(axis=0), there.any(axis=1)
-    weights = some.sum(axis=0) / np.maximum(units, 1)
-    sums = (np.where(there, table, 0.0) * weights).sum(axis=1)
-    return np.where(some, sums / np.maximum((units > 0).sum(axis=0), 1), np.nan)
+    units = int(there.any(axis=tuple(range(1, there.ndim))).sum())
+    if design is SEEDS and units < SEEDS.least_units <= len({*networks}):
+        means, codes = mean_over(table, 0), np.unique(networks, return_inverse=True)[1]
+        found = [mean_over(means[codes == code], 0) for code in range(max(codes) + 1)]
+        return np.array(found), SETTINGS
+    some, settings = there.any(axis=1), there.any(axis=0).sum(axis=0)
+    weights = some.sum(axis=0) / np.maximum(there.sum(axis=0) * settings, 1)
+    return np.where(some, (np.where(there, table, 0.0) * weights).sum(axis=1), np.nan), design
 
 
 def sd_of_mean(sds: Sequence[float]) -> float:
