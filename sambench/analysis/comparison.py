@@ -56,6 +56,11 @@ class Comparison:
         return len(self.differences)
 
     @property
+    def with_lost(self) -> bool:
+        """Whether p counts lost units, which neither the estimate nor the interval does."""
+        return self.counted and any(self.lost)
+
+    @property
     def neutral(self) -> float:
         """What no difference is: 0, or 1 of a ratio."""
         return 1.0 if self.metric.ratio else 0.0

@@ -184,7 +184,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
             equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested]) * share
     low, high = found.mean - half, found.mean + half
     # what a step-down test says of a shown difference: its interval ends at none at the nearest
-    cut = (p < ALPHA) & ~turned & (low * high < 0)
+    cut = (p < ALPHA) & [not c.made.with_lost for c in columns] & (low * high < 0)
     low[cut & (found.mean > 0)] = high[cut & (found.mean < 0)] = 0.0
     names = _unit_names(keys)
     for place, column in enumerate(columns):

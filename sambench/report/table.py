@@ -163,7 +163,7 @@ def short(one: Comparison) -> str:
     """Write the difference or ratio, its interval, p, and the number of units."""
     parts = [
         "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
-        "" if one.p is None else p_value(one.p, named=True),
+        "" if one.p is None else p_value(one.p, named=True) + " with lost runs" * one.with_lost,
         counted(one.n, one.design.unit),
     ]
     size = one.estimate or 0.0
