@@ -192,7 +192,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         mean, sd = float(found.mean[place]), float(found.sd[place])
         column.made = replace(
             column.made,
-            family=max(family, 1),
+            family=family if place in tested else len(columns),
             p=_known(min(p[place], 1.0)),
             turned=bool(turned[place]),
             spoiled=column.spoiled[(mean > 0) == metric.higher_is_better],

@@ -157,7 +157,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
     found = [one for one in study.every() if one.n]
     if not found:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
-    primary = next((one for one in found if one.metric.name == study.primary), found[0])
+    primary = min(found, key=lambda one: (one.metric.name != study.primary, one.p is None))
     return paragraphs(
         "how-to-read.md",
         "how_to_read",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from scipy import stats
 
 from sambench.analysis.claims import examine
 from sambench.analysis.study import build_study
@@ -13,6 +14,7 @@ from sambench.config.search import Search
 from sambench.config.suite import ReportSettings
 from sambench.errors import UserError
 from sambench.report.explain import Source, find_source, sources_of
+from sambench.report.notes import how_to_read
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Budget, Chosen, SearchRecord, TrialRecord, TuningRecord
 from tests.analysis.conftest import StudyMaker, on_images
@@ -136,6 +138,22 @@ def test_an_interval_that_p_cuts_says_so(make_runs: StudyMaker) -> None:
     assert " to 1: mean" in ratio
     assert ratio.count(", cut at 1 as the corrected p shows a difference\n") == 1
     assert "cut at" not in asked(found, "sam/gradient_evaluations")
+
+
+@pytest.mark.parametrize("fewer", [3, 8])
+def test_an_interval_is_what_its_line_says(make_runs: StudyMaker, fewer: int) -> None:
+    """With three seeds each the line, and how to read it, said 1 of two comparisons."""
+    runs = make_runs(
+        {"adam": EIGHT, "sam": up(EIGHT[:fewer], 1, 0.5), "asam": up(EIGHT[:3], 2, 0.7)}
+    )
+    study = build_study(runs, ADAM)
+    for one in study.groups[0].by("accuracy"):
+        reach = stats.t.ppf(1 - 0.05 / (2 * one.family), one.n - 1) * stats.sem(one.differences)
+        middle = one.estimate or 0.0
+        low = 0.0 if one.shown and middle < reach else middle - reach
+        assert (one.low, one.high) == pytest.approx((low, middle + reach))
+    family = 2 if fewer == 3 else 1
+    assert f"at once, by test accuracy {family} (" in " ".join(how_to_read(study))
 
 
 def test_an_interval_that_rounding_widens_says_so(make_runs: StudyMaker) -> None:
