@@ -177,8 +177,7 @@ def find_copies(
     same_pixels = groups_of(looks.digests)
     alone = looks.textured.copy()
     alone[[other for _, *rest in same_pixels for other in rest]] = False
-    bar, reach = _bar_and_reach(looks, np.flatnonzero(alone))
-    certain, possible, bars = _near(looks, np.flatnonzero(alone), bar, reach, progress)
+    certain, possible, bars = _near(looks, looks, np.flatnonzero(alone), progress)
     pairs = ((pair.first, pair.second) for pair in certain)
     return Copies(
         same_file=same_file,
@@ -214,8 +213,7 @@ def find_turned(
     positions = np.flatnonzero(looks.textured)
     for way in range(1, 8):
         turned = look(np.rot90(image[:: 1 - 2 * (way > 3)], way % 4) for image in images)
-        bar, reach = _bar_and_reach(looks, positions, turned)
-        certain, _, _ = _near(looks, positions, bar, reach, _NOBODY, turned)
+        certain, _, _ = _near(looks, turned, positions, _NOBODY)
         progress(way, 7, "looking for mirrored and turned copies")
         for pair in certain:
             both = (pair.first, pair.second)
@@ -272,12 +270,10 @@ def _beyond(z: NDArray[np.float64], low: float, high: float, pairs: int) -> floa
     return float(at_low + rate * math.log((1 - low) * pairs / EXPECTED))
 
 
-def _bar_and_reach(
-    looks: Looks, positions: Integers, others: Looks | None = None
-) -> tuple[float, int]:
+def _bar_and_reach(looks: Looks, others: Looks, positions: Integers) -> tuple[float, int]:
     """Return the bar, and how far hashes may differ for the comparison to take bearable time.
 
-    Here and below the second image of a pair is looked at in `others` where they are given.
+    Here and below the second image of a pair is looked at in `others`, which may be the same.
     """
     number = len(positions)
     pairs = number * (number - 1) // 2
@@ -286,7 +282,7 @@ def _bar_and_reach(
     else:
         sample = np.random.default_rng(0).integers(0, number, (_SAMPLE, 2))
         sample = np.sort(sample[sample[:, 0] != sample[:, 1]], axis=1)
-    hashes, theirs = looks.hashes[positions], (others or looks).hashes[positions]
+    hashes, theirs = looks.hashes[positions], others.hashes[positions]
     apart = np.bitwise_count(hashes[sample[:, 0]] ^ theirs[sample[:, 1]])
     expected = np.bincount(apart, minlength=65).cumsum() * (pairs / max(1, len(sample)))
     reach = NEAR + int((expected[NEAR + 1 : FAR + 1] <= 200_000 + 10 * number).sum())
@@ -295,25 +291,21 @@ def _bar_and_reach(
         unlike = np.arange(len(sample))[:: -(-len(sample) // _NULL) or 1]
     nearest = sample[unlike[np.argsort(apart[unlike], kind="stable")[:_NULL]]]
     nearest = nearest[np.argsort(nearest[:, 0], kind="stable")]
-    null = _correlations(looks, positions[nearest], others).astype(np.float64)
+    null = _correlations(looks, others, positions[nearest]).astype(np.float64)
     return bar_of(null, pairs), reach
 
 
 def _near(
-    looks: Looks,
-    positions: Integers,
-    bar: float,
-    reach: int,
-    progress: Progress,
-    others: Looks | None = None,
+    looks: Looks, others: Looks, positions: Integers, progress: Progress
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...], tuple[float, ...]]:
     """Return the certain and the most alike of the possible pairs, in order, and the bars."""
+    bar, reach = _bar_and_reach(looks, others, positions)
     likely: list[Pair] = []
     seen = np.zeros((reach + 1, _STEPS), dtype=np.int64)
-    hashes, theirs = looks.hashes[positions], (others or looks).hashes[positions]
+    hashes, theirs = looks.hashes[positions], others.hashes[positions]
     for places, apart in near_pairs(hashes, reach, progress, theirs):
         pairs = positions[places]
-        agreement = _correlations(looks, pairs, others)
+        agreement = _correlations(looks, others, pairs)
         step = np.clip((agreement + 1) / 2 * _STEPS, 0, _STEPS - 1).astype(np.int64)
         np.add.at(seen, (apart, step), 1)
         alike = (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
@@ -342,9 +334,7 @@ def _bars(seen: Integers, bar: float) -> Iterator[float]:
         yield max(bar, bar_of(own, int(counts.sum()))) if unlike else bar
 
 
-def _correlations(
-    looks: Looks, pairs: Integers, others: Looks | None = None
-) -> NDArray[np.float32]:
+def _correlations(looks: Looks, others: Looks, pairs: Integers) -> NDArray[np.float32]:
     """Return the largest circular cross-correlation of each pair over the small shifts.
 
     `pairs`, shape (P, 2), are sorted by the first, which is transformed once in each block.
@@ -357,7 +347,7 @@ def _correlations(
         block = pairs[start : start + _BLOCK]
         firsts, place = np.unique(block[:, 0], return_inverse=True)
         spectra = np.conj(rfft2(looks.fine[firsts].astype(np.float32)))[place]
-        spectra *= rfft2((others or looks).fine[block[:, 1]].astype(np.float32))
+        spectra *= rfft2(others.fine[block[:, 1]].astype(np.float32))
         correlation = irfft2(spectra, s=shape, overwrite_x=True)
         agreement[start : start + _BLOCK] = correlation[:, shifts[:, None], shifts].max(axis=(1, 2))
     return agreement

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sambench.data.audit.copies import (
-    Groups,
-    Pair,
-    Pixels,
-    find_copies,
-    find_turned,
-    groups_of,
-    look,
-)
+from sambench.data.audit.copies import Pair, find_copies, find_turned, groups_of, look
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.tears import Tear, find_tears
 from sambench.data.prepared import Prepared
@@ -82,10 +74,6 @@ class Audit:
         """Accuracy of always naming the most frequent class."""
         return max(self.counts.values()) / self.images
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"version": VERSION, **asdict(self), "majority": self.majority}
-
 
 def examine(prepared: Prepared, progress: Progress = lambda done, total, what: None) -> Audit:
     """Audit a prepared dataset; every image is read some times, nothing is written."""
@@ -93,7 +81,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
     copies = find_copies(looks, prepared.column("sha256"), progress)
     names, labels = prepared.ids, [prepared.classes[label] for label in prepared.labels]
 
-    def ids(groups: Groups) -> tuple[tuple[str, ...], ...]:
+    def ids(groups: Iterable[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(names[i] for i in group) for group in groups)
 
     def link(pair: Pair, kind: str) -> Link:
@@ -133,7 +121,9 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
     )
 
 
-def _counted(images: Pixels, what: str, progress: Progress) -> Iterator[Pixels]:
+def _counted(
+    images: NDArray[np.uint8], what: str, progress: Progress
+) -> Iterator[NDArray[np.uint8]]:
     """Yield images, telling how many have been taken."""
     for done, image in enumerate(images):
         progress(done, len(images), what)

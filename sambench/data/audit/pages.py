@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sambench.data.audit.copies import EXPECTED
-from sambench.data.audit.examine import NEAR, TURNED, Audit, Link
+from sambench.data.audit.examine import NEAR, TURNED, VERSION, Audit, Link
 from sambench.data.drawing import write_pairs
 from sambench.data.prepared import Prepared
 from sambench.errors import some
@@ -31,7 +31,7 @@ def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
     """Write audit.json, audit.md and pictures of pairs; return their paths."""
     folder = prepared.folder
     numbers, page = folder / "audit.json", folder / "audit.md"
-    write_json(numbers, audit.to_dict())
+    write_json(numbers, {"version": VERSION, **asdict(audit), "majority": audit.majority})
     write_text(page, in_markdown(audit))
     paths = [page, numbers]
     for name, links, title in (
