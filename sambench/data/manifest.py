@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
@@ -81,10 +80,8 @@ class Manifest(Section, frozen=True, kw_only=True):
     licence: Annotated[str, "What the release says about use."]
     checksums: Annotated[dict[str, str], "sha256 of each file that is no image."]
     notes: Annotated[list[str], "Oddities that were kept."]
-    account: Annotated[Account | UnsetType, "What became of every file; not in older sets."] = UNSET
-    pages: Annotated[
-        dict[str, Whole], "Number of pages of each file of which the first was read."
-    ] = msgspec.field(default_factory=dict)
+    account: Annotated[Account, "What became of every file."]
+    pages: Annotated[dict[str, Whole], "Number of pages of each file of which the first was read."]
     skipped: Annotated[list[LeftOut], "Images that could not be used."]
     possible_copies: Annotated[Count, "Image pairs that may be copies, too unsure to act on."] = 0
     drops: Annotated[dict[str, bool], "What the user chose to leave out."]
@@ -92,18 +89,13 @@ class Manifest(Section, frozen=True, kw_only=True):
     written_by: Annotated[dict[str, str], "Versions of the software."]
     listing: Annotated[str, "sha256 of what was listed and asked for."]
     files: Annotated[dict[str, str], "sha256 of each prepared file."]
-    image_blocks: Annotated[
-        list[str], "sha256 of each block of `images.npy`; none in older sets."
-    ] = msgspec.field(default_factory=list)
+    image_blocks: Annotated[list[str], "sha256 of each block of `images.npy`."]
     changed: Annotated[
         dict[str, str | int],
         "Settings of the preprocessing that are not at their default, and the classes where their "
         "order is not the usual one.",
-    ] = msgspec.field(default_factory=dict)
-    depth: Annotated[
-        Count | UnsetType,
-        "Bits of grey by which deep images were scaled, 0 if there are none; not in older sets.",
-    ] = UNSET
+    ]
+    depth: Annotated[Count, "Bits of grey by which deep images were scaled, 0 if there are none."]
     fingerprint: Annotated[str, "sha256 that stands for images, labels, columns and classes."]
 
 

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 from collections import Counter
@@ -199,12 +198,10 @@ def check_pixels(prepared: Prepared) -> None:
     """Compare every byte of the images with the checksums that preparation wrote down.
 
     Done once in a process for each state of the file (its time, size and number), in blocks by as
-    many threads as there are cores. Sets that were prepared before blocks were written down have
-    one checksum for the whole file, which takes one thread. `UnpreparedError` if one differs.
+    many threads as there are cores. `UnpreparedError` if one differs.
     """
-    path, manifest = prepared.folder / IMAGES, prepared.manifest
-    blocks = tuple(manifest.image_blocks)
-    if checksums_of(path, in_blocks=bool(blocks)) != (blocks or (manifest.files[IMAGES],)):
+    path = prepared.folder / IMAGES
+    if checksums_of(path) != tuple(prepared.manifest.image_blocks):
         raise UnpreparedError(
             f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
             f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
@@ -212,22 +209,18 @@ def check_pixels(prepared: Prepared) -> None:
         )
 
 
-def checksums_of(path: Path, *, in_blocks: bool) -> tuple[str, ...]:
-    """Return the sha256 of a file's blocks, or of the whole, read once for each state of it."""
+def checksums_of(path: Path) -> tuple[str, ...]:
+    """Return the sha256 of a file's blocks, read once for each state of it."""
     status = path.stat()
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    return _checksums(path, state, in_blocks=in_blocks)
+    return _checksums(path, state)
 
 
 @lru_cache(maxsize=64)
-def _checksums(path: Path, state: tuple[int, ...], *, in_blocks: bool) -> tuple[str, ...]:
-    with path.open("rb") as file:
-        if not in_blocks:
-            return (hashlib.file_digest(file, "sha256").hexdigest(),)
-        handle, size = file.fileno(), state[2]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            starts = range(0, size, BLOCK_BYTES)
-            return tuple(pool.map(lambda at: sha256_of(os.pread(handle, BLOCK_BYTES, at)), starts))
+def _checksums(path: Path, state: tuple[int, ...]) -> tuple[str, ...]:
+    with path.open("rb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        handle, starts = file.fileno(), range(0, state[2], BLOCK_BYTES)
+        return tuple(pool.map(lambda at: sha256_of(os.pread(handle, BLOCK_BYTES, at)), starts))
 
 
 def prepared_folder(root: Path, dataset: str, image_size: int) -> Path:

@@ -35,7 +35,7 @@ def summarize(prepared: Prepared) -> dict[str, Any]:
         "notes": tuple(manifest.notes),
         "skipped": tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         "dropped": tuple((image.id, image.reason) for image in manifest.dropped),
-        "account": plain(manifest.account) if manifest.account else {},
+        "account": plain(manifest.account),
         "pages": manifest.pages,
         "warnings": tuple(_warnings(prepared)),  # what should be known before training on it
         "fingerprint": prepared.fingerprint,
@@ -45,8 +45,7 @@ def summarize(prepared: Prepared) -> dict[str, Any]:
 def _warnings(prepared: Prepared) -> Iterator[str]:
     """Yield what was not read or left out, and whether the usual split would leak."""
     manifest = prepared.manifest
-    if manifest.account:
-        yield from sentences(manifest.account)
+    yield from sentences(manifest.account)
     if several := manifest.pages:
         files = "1 file" if len(several) == 1 else f"{len(several)} files"
         pages = f"{sum(several.values()) - len(several)} pages after the first of {files}"

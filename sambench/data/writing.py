@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import sambench
 from sambench.data.audit.copies import Copies, find_copies, groups_of, join, look
+from sambench.data.download import digest
 from sambench.data.folders import natural
 from sambench.data.manifest import IMAGES, MANIFEST, SAMPLES, LeftOut, Manifest, Native, fingerprint
 from sambench.data.partial import Partial
@@ -106,7 +107,7 @@ def write_prepared(
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
     folder = _settle_images(kept, partial, channels)
     _write_samples(folder / SAMPLES, listing, groups, records)
-    files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
+    files = {name: digest(folder / name) for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     changed = partial.recipe.changed | changed_order(source, listing.classes)
     recipe = replace(partial.recipe, depth=int(records["depth"].max()))
@@ -133,7 +134,7 @@ def write_prepared(
         pages={sample.file: n for sample, n in frames if n > 1 and not paged},
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
         files=files,
-        image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
+        image_blocks=list(checksums_of(folder / IMAGES)),
         changed=changed,
         depth=recipe.depth,
         fingerprint=fingerprint(files[SAMPLES], files[IMAGES], changed),

@@ -22,6 +22,7 @@ from torch import nn
 import sambench.run.single_run
 from sambench.config.run_config import RunConfig
 from sambench.data.manifest import fingerprint
+from sambench.data.prepared import checksums_of
 from sambench.errors import StoreError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
@@ -157,7 +158,7 @@ def test_a_checkpoint_of_other_data_is_not_resumed(
     files = content["files"]
     files["images.npy"] = hashlib.sha256((changed / "images.npy").read_bytes()).hexdigest()
     content["fingerprint"] = fingerprint(files["samples.csv"], files["images.npy"])
-    del content["image_blocks"]
+    content["image_blocks"] = checksums_of(changed / "images.npy")
     (changed / "manifest.json").write_text(json.dumps(content))
     starts: list[object] = []
     other = Paths(data=changed.parent, results=paths.results)
