@@ -94,17 +94,13 @@ class Partial:
         channels = image.pixels.shape[-1]
         with self._filling:
             if channels > self.images.shape[-1]:
-                self._enlarge()
+                with new_pixels(self.folder / IMAGES, (*self.images.shape[:3], 3)) as places:
+                    for filled in np.flatnonzero(self.records["channels"]):
+                        places[filled] = self.images[filled]
+                self.images = places
             self.images[position] = image.pixels
             record["channels"] = channels
         return None
-
-    def _enlarge(self) -> None:
-        """Give all images places of three channels."""
-        with new_pixels(self.folder / IMAGES, (*self.images.shape[:3], 3)) as places:
-            for position in np.flatnonzero(self.records["channels"]):
-                places[position] = self.images[position]
-        self.images = places
 
     def commit(self, filled: list[int]) -> None:
         """Bring the pixels of the places that are filled, then their records, to the disk."""

@@ -13,10 +13,10 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,9 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     places = {label: place for place, label in enumerate(manifest.classes)}
     labels = np.array([places[str(label)] for label in columns["label"]], dtype=np.int64)
     path, expected = folder / IMAGES, (len(labels), image_size, image_size, manifest.channels)
+    load = partial(np.load, mmap_mode="r", allow_pickle=False)
     try:
-        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise _unreadable(path, error, remedy) from error
+        images: NDArray[np.uint8] = _read(path, remedy, load)
     except (ValueError, EOFError) as error:
         raise _unusable(path, "is truncated", remedy) from error
     if images.shape != expected or images.dtype != np.uint8:
@@ -160,18 +159,14 @@ def _unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
     return UnpreparedError(f"{path} {why}; {remedy} again")
 
 
-def _unreadable(path: Path, error: OSError, remedy: str) -> UnpreparedError:
-    """Return the error for a prepared file that the system does not give us."""
-    gone = isinstance(error, FileNotFoundError)
-    what_to_do = f"{remedy} again" if gone else "check its permissions and its disk"
-    return UnpreparedError(f"cannot read {path}: {error.strerror}; {what_to_do}")
-
-
-def _read(path: Path, remedy: str) -> bytes:
+def _read(path: Path, remedy: str, load: Callable[[Path], Any] = read_whole) -> Any:
+    """Return what is in a prepared file; `UnpreparedError` if the system does not give it to us."""
     try:
-        return read_whole(path)
+        return load(path)
     except OSError as error:
-        raise _unreadable(path, error, remedy) from error
+        gone = isinstance(error, FileNotFoundError)
+        what_to_do = f"{remedy} again" if gone else "check its permissions and its disk"
+        raise UnpreparedError(f"cannot read {path}: {error.strerror}; {what_to_do}") from error
 
 
 def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:

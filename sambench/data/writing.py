@@ -105,7 +105,13 @@ def write_prepared(
     kept = list(groups)
     samples, records = [listing.samples[position] for position in kept], partial.records[kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
-    folder = _settle_images(kept, partial, channels)
+    folder = partial.folder  # where the images are, if all of them are kept
+    if len(kept) < len(partial.images):
+        folder = folder.with_name("finished")
+        shape = (len(kept), *partial.images.shape[1:3], channels)
+        with new_pixels(folder / IMAGES, shape) as images:
+            for place, position in enumerate(kept):
+                images[place] = partial.images[position, ..., :channels]
     _write_samples(folder / SAMPLES, listing, groups, records)
     files = {name: digest(folder / name) for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
@@ -187,14 +193,3 @@ def _write_samples(
         facts = (sample.facts.get(column) for column in listing.columns)
         rows.append((sample.id, sample.file, sample.label, group, *of_file, *facts))
     write_text(path, csv_text(rows))
-
-
-def _settle_images(kept: Sequence[int], partial: Partial, channels: int) -> Path:
-    """Return the folder of the images that are kept: where they are, if that is all of them."""
-    if len(kept) == len(partial.images):
-        return partial.folder
-    folder = partial.folder.with_name("finished")
-    with new_pixels(folder / IMAGES, (len(kept), *partial.images.shape[1:3], channels)) as images:
-        for place, position in enumerate(kept):
-            images[place] = partial.images[position, ..., :channels]
-    return folder

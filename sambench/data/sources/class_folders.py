@@ -112,11 +112,7 @@ def _one_off(one: str, other: str) -> bool:
 
 
 def class_folders(
-    root: Path,
-    labels: Mapping[str, str] | None,
-    problems: Problems,
-    *,
-    of_patients: bool = False,
+    root: Path, labels: Mapping[str, str] | None, problems: Problems, *, of_patients: bool
 ) -> Iterator[tuple[Path, Meaning]]:
     """Yield the folders of classes, in parts or not, with what they tell of their images.
 

@@ -95,8 +95,15 @@ def scan(own: Family, request: Request) -> Listing:
     else:
         listing = _in_class_folders(replace(own, classes=classes), root, request)
     listing = _with_patients(listing, request.options["patient"])
-    notes = () if classes else _turned_round(*listing.classes)
-    return replace(listing, notes=(*listing.notes, *notes))
+    healthy = [bool(HEALTHY.fullmatch(same_name(label))) for label in listing.classes]
+    if classes or healthy != [False, True]:
+        return listing
+    first, second = listing.classes
+    turned_round = (
+        f"the second class counts as the positive one, so sensitivity will be of {second}: "
+        f"`--set classes={second},{first}` turns them round"
+    )
+    return replace(listing, notes=(*listing.notes, turned_round))
 
 
 def _in_class_folders(own: Family, root: Path, request: Request) -> Listing:
@@ -110,16 +117,6 @@ def _in_class_folders(own: Family, root: Path, request: Request) -> Listing:
     listing = list_classes(own, replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
     return _without_masks(replace(listing, notes=(*listing.notes, *where)))
-
-
-def _turned_round(*classes: str) -> Iterator[str]:
-    """Yield a note if the second of two classes, which counts as positive, alone is healthy."""
-    healthy = [bool(HEALTHY.fullmatch(same_name(label))) for label in classes]
-    if healthy == [False, True]:
-        yield (
-            f"the second class counts as the positive one, so sensitivity will be of {classes[1]}: "
-            f"`--set classes={classes[1]},{classes[0]}` turns them round"
-        )
 
 
 def _with_patients(listing: Listing, told_by: Setting) -> Listing:
