@@ -19,13 +19,7 @@ from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
-from sambench.analysis.units import (
-    rank_together,
-    rounding_sd,
-    summarize,
-    tabulate,
-    with_accuracy,
-)
+from sambench.analysis.units import rank_together, rounding_sd, summarize, tabulate, with_accuracy
 
 COSTS = ("gradient_evaluations", "train_seconds")
 

@@ -14,7 +14,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
-from sambench.analysis.units import Table, rounding_sd, tabulate, timed_alike
+from sambench.analysis.units import rounding_sd, tabulate, timed_alike
 
 
 @dataclass(eq=False)
@@ -80,7 +80,11 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     paired = np.isfinite(of_runs)
     sign = 1.0 if metric.higher_is_better else -1.0
     wins = (sign * of_runs > 0) + 0.5 * (of_runs == 0)
-    lost, fixed = table.by_unit(table.lost.astype(np.float64)) > 0, _fixed(table, metric)
+    lost = table.by_unit(table.lost.astype(np.float64)) > 0
+    counts = metric.name in ("gradient_evaluations", "peak_memory")
+    # a count that is the same in all runs is no random number
+    known = (column[np.isfinite(column)] for column in table.values.T)
+    fixed = [counts and len(found) > 0 and bool(np.ptp(found) == 0) for found in known]
     least_sd = rounding_sd(group, metric)
     columns = []
     for place, line in enumerate(group.lines[1:]):
@@ -109,13 +113,6 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             )
         )
     return columns
-
-
-def _fixed(table: Table, metric: Metric) -> list[bool]:
-    """Return which lines have one and the same count in all runs, which is no random number."""
-    counts = metric.name in ("gradient_evaluations", "peak_memory")
-    known = [column[np.isfinite(column)] for column in table.values.T]
-    return [counts and len(found) > 0 and bool(np.ptp(found) == 0) for found in known]
 
 
 def _pooled(every: Iterable[_Column]) -> list[_Column]:

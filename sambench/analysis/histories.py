@@ -53,8 +53,7 @@ def read_history(path: Path, record: RunRecord | None = None) -> Epochs:
 
 def cost_to_target(history: Epochs, target: float) -> Mapping[str, Any] | None:
     """Return the first epoch whose validation accuracy (a fraction) met a target, if any did."""
-    reached = (epoch for epoch in history if (epoch.get(VALIDATION) or 0.0) >= target)
-    return next(reached, None)
+    return next((epoch for epoch in history if (epoch.get(VALIDATION) or 0.0) >= target), None)
 
 
 def median_cost(reached: Iterable[Mapping[str, Any] | None], axis: str) -> float:

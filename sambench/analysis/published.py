@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import SEEDS, t_quantile
@@ -65,7 +64,17 @@ def printed_tables() -> tuple[PrintedTable, ...]:
             arxiv=paper["arxiv"],
             number=str(table["id"]),
             caption=table["caption"],
-            rows=tuple(_row(paper["id"], row) for row in table["rows"]),
+            rows=tuple(
+                PrintedRow(
+                    paper=paper["id"],
+                    dataset=DATASETS.get(printed["dataset"], printed["dataset"]),
+                    model=printed["model"],
+                    optimizer=printed["optimizer"],
+                    values={key: printed[key] for key in COLUMNS if printed.get(key) is not None},
+                    bold=tuple(printed.get("bold", ())),
+                )
+                for printed in table["rows"]
+            ),
         )
         for paper in read_own_yaml("sambench.analysis", "published.yaml")["papers"]
         for table in paper["tables"]
@@ -78,17 +87,6 @@ def printed_rows() -> tuple[PrintedRow, ...]:
     for row in (row for table in printed_tables() for row in table.rows):
         rows.setdefault((row.paper, row.dataset, row.model, row.optimizer), row)
     return tuple(rows.values())
-
-
-def _row(paper: str, printed: Mapping[str, Any]) -> PrintedRow:
-    return PrintedRow(
-        paper=paper,
-        dataset=DATASETS.get(printed["dataset"], printed["dataset"]),
-        model=printed["model"],
-        optimizer=printed["optimizer"],
-        values={key: printed[key] for key in COLUMNS if printed.get(key) is not None},
-        bold=tuple(printed.get("bold", ())),
-    )
 
 
 def family(model: str) -> str | None:
