@@ -99,7 +99,12 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     not for its derivative. PyTorch keeps older switches beside newer per-operation settings and
     refuses to read an older one where they disagree, so both are moved together.
     """
-    operations, cudnn = _operations(), torch.backends.cudnn
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    candidates: list[Any] = [getattr(cuda, "matmul", None)]
+    candidates += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
+    candidates += [getattr(mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
+    # those that this release of PyTorch has
+    operations = [node for node in candidates if hasattr(node, "fp32_precision")]
     with ExitStack() as stack:
         for node in operations:
             stack.callback(setattr, node, "fp32_precision", node.fp32_precision)
@@ -116,15 +121,6 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
         # it would act on backward passes too
         stack.enter_context(torch.autocast(device.type, enabled=False))
         yield
-
-
-def _operations() -> list[Any]:
-    """Return the per-operation settings that this release of PyTorch has."""
-    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
-    candidates = [getattr(cuda, "matmul", None)]
-    candidates += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
-    candidates += [getattr(mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
-    return [node for node in candidates if hasattr(node, "fp32_precision")]
 
 
 class Batches:

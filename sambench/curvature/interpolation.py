@@ -77,7 +77,13 @@ def interpolation(
             f"the other weights are a {type(other).__name__}: give a network, or its state_dict()"
         )
     other = {name.removeprefix("_orig_mod."): tensor for name, tensor in other.items()}  # compiled
-    _check_same_architecture(surface.model, other)
+    given = {name: tuple(tensor.shape) for name, tensor in other.items()}
+    for name, parameter in surface.model.named_parameters():
+        if given.get(name) != (shape := tuple(parameter.shape)):
+            raise CurvatureError(
+                f"the other weights are of another model: {name} is {given.get(name, 'missing')}, "
+                f"here {shape}; interpolate between two runs of one model"
+            )
     end = flattened(other[name].to(surface.center) for name in surface.parameters)
     buffers = {name: other.get(name, buffer) for name, buffer in surface.buffers.items()}
     has_statistics = bool(tracking_layers(model))
@@ -109,13 +115,3 @@ def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     if start.is_floating_point():
         return torch.lerp(start, end.to(start.dtype), alpha)
     return start if alpha < 0.5 else end
-
-
-def _check_same_architecture(model: nn.Module, other: Mapping[str, Tensor]) -> None:
-    given = {name: tuple(tensor.shape) for name, tensor in other.items()}
-    for name, parameter in model.named_parameters():
-        if given.get(name) != (shape := tuple(parameter.shape)):
-            raise CurvatureError(
-                f"the other weights are of another model: {name} is {given.get(name, 'missing')}, "
-                f"here {shape}; interpolate between two runs of one model"
-            )

@@ -110,10 +110,6 @@ class AroundBase(torch.optim.Optimizer):
         for group, now in zip(groups, self.param_groups, strict=False):
             group.update({k: now[k] for k in self.info.hyperparameters if k not in group})
         self.base.load_state_dict({"state": entries, "param_groups": groups})
-        if told is None and "method" in given:  # before 0.2 it was apart, in lists
-            told = {"name": self.info.name, **given["method"]}
-            lists = told["memory"].items()
-            memory = {k: dict(zip(self._places(), v, strict=True)) for k, v in lists}
         if told is None or told["name"] != self.info.name:
             memory, told = {}, {"counters": {}}
         self.method.counters = dict(told["counters"])

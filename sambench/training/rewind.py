@@ -41,15 +41,12 @@ class Rewindable:
 
     def on_host(self) -> str:
         """Return every number that the optimizer keeps in Python, written out for comparison."""
-        groups = [
-            {k: v for k, v in group.items() if k != "params" and not isinstance(v, Tensor)}
-            for group in self.optimizer.param_groups
+        kept = [*self.optimizer.param_groups, *self.optimizer.state.values()]
+        numbers = [
+            {k: v for k, v in of.items() if k != "params" and not isinstance(v, Tensor)}
+            for of in kept
         ]
-        states = [
-            {k: v for k, v in state.items() if not isinstance(v, Tensor)}
-            for state in self.optimizer.state.values()
-        ]
-        return repr((groups, states, self.optimizer.method.counters))
+        return repr((numbers, self.optimizer.method.counters))
 
 
 class Moment:

@@ -31,9 +31,6 @@ class Batch:
     places: Tensor  # (B,) which of the training images they are
     weight: float = 1.0  # of the loss: what this replica's share counts for, 1 for one alone
 
-    def __len__(self) -> int:
-        return len(self.inputs)
-
 
 @dataclass(eq=False)
 class Step:

@@ -77,21 +77,6 @@ def test_a_layer_frozen_on_the_way(freeze_before_loading: bool) -> None:
     assert torch.equal(flat(model), flat(fresh))
 
 
-def test_a_state_from_before_the_memory_was_part_of_each_parameters() -> None:
-    model, fresh = network(), network()
-    optimizer = build("fsam", model.parameters(), lr=0.01)
-    steps(model, optimizer, 0, 2)
-    memory = {name: vector.tensors for name, vector in optimizer.method.memory.items()}
-    method = {"memory": memory, "counters": dict(optimizer.method.counters)}
-    old = copy.deepcopy({**optimizer.base.state_dict(), "method": method})
-    fresh.load_state_dict(model.state_dict())
-    resumed = build("fsam", fresh.parameters(), lr=0.01)
-    resumed.load_state_dict(old)
-    for each, its in ((model, optimizer), (fresh, resumed)):
-        steps(each, its, 2, 4)
-    assert torch.equal(flat(model), flat(fresh))
-
-
 def test_hooks_on_states_run() -> None:
     model = network()
     optimizer = build("fsam", model.parameters(), lr=0.01)

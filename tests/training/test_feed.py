@@ -79,7 +79,7 @@ def test_a_feed_gives_each_step_its_own_images_and_draws(tmp_path: Path) -> None
         assert torch.equal(batch.places, indices)
         assert torch.equal(batch.targets, indices)
         assert batch.weight == 1.0
-        assert len(batch) == len(indices)
+        assert len(batch.inputs) == len(indices)
 
 
 def test_replicas_get_their_shares(tmp_path: Path) -> None:
