@@ -17,8 +17,6 @@ from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
-UNSET_OF_OPTIMIZERS = {f"optimizer.{k}": rule.default for k, rule in declared(Mechanics).items()}
-"""What a run's optimizer has where its record does not say otherwise."""
 
 
 def contrast_optimizers(
@@ -131,7 +129,8 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 def _settings(record: RunRecord) -> dict[str, Any]:
     """Return a run's settings by path, defaults too, which images it is of, and its own files."""
-    found: dict[str, Any] = {**UNSET_OF_OPTIMIZERS}
+    unset = declared(Mechanics).items()  # what its optimizer has where a record does not say it
+    found: dict[str, Any] = {f"optimizer.{name}": rule.default for name, rule in unset}
     for name, value in {**DEFAULTS, **record.config.to_dict()}.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}

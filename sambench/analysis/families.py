@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,9 +53,11 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
         metric = replace(metric, margin=margin)
     within = [_columns(g, metric) if g.baseline and len(g.lines) > 1 else [] for g in groups]
     every = [column for columns in within for column in columns]
-    pooled = _pooled(  # runs of other images or code are no further setting
-        column for g, own in zip(groups, within, strict=True) if g.part == 1 for column in own
-    )
+    # runs of other images or code are no further setting
+    alike = (c for g, own in zip(groups, within, strict=True) if g.part == 1 for c in own)
+    there = (c for c in alike if np.isfinite(c.values).any() and not c.made.fixed)
+    by_label = by_key(there, lambda c: (c.made.design.unit, c.made.baseline, c.made.candidate))
+    pooled = [_over_settings(columns) for columns in by_label.values() if len(columns) > 1]
     every += pooled
     family = sum(column.testable for column in every)
     for design in dict.fromkeys(column.made.design for column in every):
@@ -113,13 +115,6 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             )
         )
     return columns
-
-
-def _pooled(every: Iterable[_Column]) -> list[_Column]:
-    """Return a column for each optimizer that several settings of one design have."""
-    there = (one for one in every if np.isfinite(one.values).any() and not one.made.fixed)
-    by_label = by_key(there, lambda c: (c.made.design.unit, c.made.baseline, c.made.candidate))
-    return [_over_settings(columns) for columns in by_label.values() if len(columns) > 1]
 
 
 def _over_settings(columns: Sequence[_Column]) -> _Column:

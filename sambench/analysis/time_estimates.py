@@ -17,11 +17,10 @@ from sambench.store.status import Standing, pending
 
 kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
 """Returns what the time of a gradient evaluation of a run depends on."""
-_length_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision", "epochs",
-                        "stop", "validation")  # fmt: skip
+_length_of = attrgetter("epochs", "stop", "validation")
 
 LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
-    lambda config: (_length_of(config), tuple(sorted(config.optimizer.items()))),
+    lambda config: (kind_of(config), _length_of(config), tuple(sorted(config.optimizer.items()))),
     lambda config: (kind_of(config), config.optimizer["name"]),
     kind_of,
     attrgetter("model", "image_size"),

@@ -157,7 +157,13 @@ class Lanczos:
             raise CurvatureError("a Hessian-vector product is not finite: the loss overflows")
         self.alphas.append(alpha)
         self._take_links(removed)
-        self._advance(remainder, beta)
+        entries = (abs(entry) for entry in (*self.alphas, *self.betas))
+        rounding = BREAKDOWN * self._epsilon * max(entries)
+        self.exhausted = beta <= rounding or self.spans_everything
+        self.betas.append(0.0 if self.spans_everything else max(beta, rounding))
+        if beta:
+            self._spare = self._previous  # its memory, for the next product
+            self._previous, self._current = self._current, remainder.div_(beta)
 
     def restart(self, direction: Tensor) -> None:
         """Go on in the complement of the basis, from a random direction of it."""
@@ -210,13 +216,3 @@ class Lanczos:
                 f"{100 * off / scale:.2g} % of its norm, so an operation of the model or loss has "
                 "a wrong second derivative; torch.autograd.gradgradcheck finds which"
             )
-
-    def _advance(self, remainder: Tensor, beta: float) -> None:
-        entries = (abs(entry) for entry in (*self.alphas, *self.betas))
-        rounding = BREAKDOWN * self._epsilon * max(entries)
-        self.exhausted = beta <= rounding or self.spans_everything
-        self.betas.append(0.0 if self.spans_everything else max(beta, rounding))
-        if beta == 0:
-            return
-        self._spare = self._previous  # its memory, for the next product
-        self._previous, self._current = self._current, remainder.div_(beta)

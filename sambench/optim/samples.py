@@ -57,9 +57,8 @@ class SampleClosure:
         self.evaluations += FORWARD_SHARE
         number = math.ceil(share * len(now))
         again()
-        self._backward(
-            self._each((now - self._clean).topk(number).indices), Fraction(number, len(now))
-        )
+        risen = (now - self._clean).topk(number).indices
+        self._backward(self._each(risen), Fraction(number, len(now)))
         return now.mean()
 
     def weighted(self, weigh: Callable[[Tensor], Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError
-from sambench.training.captured import CapturedStep, Graph, Rates, Refused, make_capturable
+from sambench.training.captured import CapturedStep, Graph, Rates, Refused, Work, make_capturable
 from sambench.training.clock import synchronised_time
 from sambench.training.rewind import Rewindable, undisturbed
 from sambench.training.step import Batch, Step
@@ -137,9 +137,7 @@ class Engine:
             "fused": all(bool(g.get("fused")) for g in self.step.optimizer.param_groups),
         }
 
-    def _wish_to_compile(
-        self, model: nn.Module, passes: Callable[[], None], before: bool
-    ) -> Choice:
+    def _wish_to_compile(self, model: nn.Module, passes: Work, before: bool) -> Choice:
         config, device = self.config, self.rewindable.device
         if config.compile != "auto":
             return Choice(config.compile == ALWAYS, "as asked")

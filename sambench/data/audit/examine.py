@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Pair, find_copies, find_turned, groups_of, look
+from sambench.data.audit.copies import Pair, Pixels, find_copies, find_turned, groups_of, look
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.tears import Tear, find_tears
 from sambench.data.prepared import Prepared
@@ -121,9 +120,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
     )
 
 
-def _counted(
-    images: NDArray[np.uint8], what: str, progress: Progress
-) -> Iterator[NDArray[np.uint8]]:
+def _counted(images: Pixels, what: str, progress: Progress) -> Iterator[Pixels]:
     """Yield images, telling how many have been taken."""
     for done, image in enumerate(images):
         progress(done, len(images), what)

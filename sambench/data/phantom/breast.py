@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy import fft
 
 from sambench.data.phantom.ultrasound import Map, Tissue
@@ -27,7 +28,7 @@ ATTENUATION = np.array([1.0, 0.5, 0.8, 0.5, 0.8, 1.2], dtype=np.float32)  # dB /
 # thickness, its spread and the waviness of the lower border of each layer but the thorax
 LAYERS_MM = ((1.7, 0.2, 0.05), (5.0, 1.5, 0.6), (11.5, 1.5, 0.5), (1.3, 0.2, 0.2), (5.5, 0.8, 0.3))
 SIGN_NOISE = 0.65  # SD of what a single sign adds to the score
-Vector = npt.NDArray[np.float32]
+Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Lesion:
         return np.asarray(_logistic(-distance_mm / (self.margin_mm / 4)), dtype=np.float32)
 
 
-def draw_lesion(score: float, generator: np.random.Generator) -> Lesion:
+def draw_lesion(score: float, generator: Generator) -> Lesion:
     """Draw a lesion that looks as malignant as the score says, up to the noise of each sign."""
     shape, spikes, margin, axis, echo, shadow, halo = (
         score + SIGN_NOISE * generator.standard_normal(7)
@@ -91,7 +92,7 @@ def draw_lesion(score: float, generator: np.random.Generator) -> Lesion:
     )
 
 
-def draw_tissue(lesion: Lesion, pixels: int, generator: np.random.Generator) -> Tissue:
+def draw_tissue(lesion: Lesion, pixels: int, generator: Generator) -> Tissue:
     """Draw a breast around the lesion, `pixels` wide, on square pixels, to a varying depth."""
     pitch = WIDTH_MM / pixels
     rows = round(generator.uniform(31, 38) / pitch)
@@ -114,7 +115,7 @@ def draw_tissue(lesion: Lesion, pixels: int, generator: np.random.Generator) -> 
     )
 
 
-def _borders(across: Map, generator: np.random.Generator) -> list[Map]:
+def _borders(across: Map, generator: Generator) -> list[Map]:
     """Return the depth of the lower border of skin, fat, gland, deep fat and muscle, in mm."""
     borders, top = [], np.zeros_like(across)
     for thickness, spread, waviness in LAYERS_MM:
@@ -128,11 +129,7 @@ def _borders(across: Map, generator: np.random.Generator) -> list[Map]:
 
 
 def _texture(
-    layer: npt.NDArray[np.intp],
-    depth: Map,
-    borders: list[Map],
-    pitch: float,
-    generator: np.random.Generator,
+    layer: NDArray[np.intp], depth: Map, borders: list[Map], pitch: float, generator: Generator
 ) -> Map:
     """Return what is finer than a layer, in dB.
 
@@ -154,9 +151,7 @@ def _texture(
     return np.asarray(texture, dtype=np.float32)
 
 
-def _add_ribs(
-    echo: Map, attenuation: Map, across: Map, below: Map, generator: np.random.Generator
-) -> None:
+def _add_ribs(echo: Map, attenuation: Map, across: Map, below: Map, generator: Generator) -> None:
     """Put ribs and the pleural line into the thorax; `below` is the depth from its border."""
     echo += 14 * np.exp(-np.square((below - 6.0) / 0.3))
     spacing = generator.uniform(18, 26)
@@ -169,9 +164,7 @@ def _add_ribs(
         attenuation += generator.uniform(3.0, 5.0) * inside
 
 
-def _smooth_noise(
-    shape: tuple[int, ...], across: float, depth: float, generator: np.random.Generator
-) -> Map:
+def _smooth_noise(shape: tuple[int, ...], across: float, depth: float, generator: Generator) -> Map:
     """Return Gaussian noise of SD 1, correlated over Gaussians of the given SDs in pixels."""
     noise = generator.standard_normal(shape, dtype=np.float32)
     rows, columns = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None]

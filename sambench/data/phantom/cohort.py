@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image
 
 from sambench.data.drawing import write_png
@@ -54,8 +55,8 @@ GRADE_LIMITS = (-2.2, -1.0, 0.0, 1.0, 2.2)  # scores between the grades
 NUM_FOLDS = 5
 COPY_CROP = 0.03  # at most this share is cut off each side of a near copy
 
-Indices = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 SCANNERS = {
     "SYSUCC": Scanner(
@@ -217,22 +218,20 @@ def _strata(images: int) -> Indices:
     return np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
 
 
-def _deal(
-    values: npt.NDArray[Any], stratum: Indices, generator: np.random.Generator
-) -> npt.NDArray[Any]:
+def _deal(values: NDArray[Any], stratum: Indices, generator: Generator) -> NDArray[Any]:
     """Give each position one of as many values: in order, by stratum, and shuffled within each."""
     dealt = np.empty_like(values)
     dealt[np.lexsort((generator.random(len(stratum)), stratum))] = values
     return dealt
 
 
-def _choose(share: float, stratum: Indices, generator: np.random.Generator) -> Flags:
+def _choose(share: float, stratum: Indices, generator: Generator) -> Flags:
     """Choose a share of all, to the nearest one, and of each stratum to within one."""
     quota = np.floor(share * np.arange(len(stratum) + 1) + 0.5)
     return _deal(np.diff(quota) > 0, stratum, generator)
 
 
-def _originals(stratum: Indices, share: float, generator: np.random.Generator) -> Indices:
+def _originals(stratum: Indices, share: float, generator: Generator) -> Indices:
     """Return which image of the same stratum each one copies, -1 for those that copy none."""
     original = np.full(len(stratum), -1)
     copies = _choose(share, stratum, generator)
@@ -243,7 +242,7 @@ def _originals(stratum: Indices, share: float, generator: np.random.Generator) -
     return original
 
 
-def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> list[str]:
+def _number(centre: Indices, label: Flags, generator: Generator) -> list[str]:
     """Return ids numbered per class over both centres, SYSUCC first, in random order."""
     ids = [""] * len(label)
     for malignant, name in ((False, "benign"), (True, "malignant")):
@@ -254,7 +253,7 @@ def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> li
     return ids
 
 
-def _grades(score: float, generator: np.random.Generator) -> tuple[str, ...]:
+def _grades(score: float, generator: Generator) -> tuple[str, ...]:
     """Return what two readers say of a lesion."""
     seen = score + READER_NOISE * generator.standard_normal(2)
     generator.random(2)  # what once made letters small; all that is drawn later depends on it

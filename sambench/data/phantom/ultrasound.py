@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-Map: TypeAlias = npt.NDArray[np.float32]  # (depth, lateral)
-Pixels: TypeAlias = npt.NDArray[np.uint8]  # (depth, lateral)
+Map: TypeAlias = NDArray[np.float32]  # (depth, lateral)
+Pixels: TypeAlias = NDArray[np.uint8]  # (depth, lateral)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +53,14 @@ class Tissue:
     pitch_mm: float  # side of a pixel
 
 
-def b_mode(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -> Pixels:
+def b_mode(tissue: Tissue, scanner: Scanner, generator: Generator) -> Pixels:
     """Image the tissue in 8 bits; 15 dB above gland is white at zero gain."""
     decibels = 20 * np.log10(np.maximum(envelope(tissue, scanner, generator), np.float32(1e-6)))
     share = (decibels + scanner.gain_db - 15) / scanner.dynamic_range_db + 1
     return np.asarray((np.clip(share, 0, 1) * 255).round(), dtype=np.uint8)
 
 
-def envelope(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -> Map:
+def envelope(tissue: Tissue, scanner: Scanner, generator: Generator) -> Map:
     """Return the detected amplitude before log compression (1 = glandular tissue, no loss)."""
     echo = _speckle(_amplitude(tissue.echogenicity_db), scanner, tissue.pitch_mm, generator)
     echo *= _amplitude(net_gain_db(tissue, scanner))
@@ -69,8 +70,8 @@ def envelope(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -
 
 
 def _speckle(
-    amplitude: Map, scanner: Scanner, pitch_mm: float, generator: np.random.Generator
-) -> npt.NDArray[np.complex64]:
+    amplitude: Map, scanner: Scanner, pitch_mm: float, generator: Generator
+) -> NDArray[np.complex64]:
     """Filter complex Gaussian scatterers of the given amplitude by the point-spread function.
 
     The function is separable and Gaussian, constant along depth and widening across with it, and
@@ -111,21 +112,19 @@ def _amplitude(decibels: Map) -> Map:
     return np.asarray(np.exp(decibels * np.float32(np.log(10) / 20)), dtype=np.float32)
 
 
-def _complex_gaussian(
-    shape: tuple[int, ...], generator: np.random.Generator
-) -> npt.NDArray[np.complex64]:
+def _complex_gaussian(shape: tuple[int, ...], generator: Generator) -> NDArray[np.complex64]:
     """Return circular complex Gaussian numbers of mean power 1."""
     parts = generator.standard_normal((*shape, 2), dtype=np.float32)
     return parts.view(np.complex64)[..., 0] * np.float32(np.sqrt(0.5))
 
 
-def _margin(size: int, deviation: npt.NDArray[np.float64]) -> tuple[int, int]:
+def _margin(size: int, deviation: NDArray[np.float64]) -> tuple[int, int]:
     """Return pixels to add before and after, for a circular convolution that wraps nothing in."""
     least = int(np.ceil(3 * deviation.max()))
     return least, fft.next_fast_len(size + 2 * least) - size - least
 
 
-def _gaussian_response(length: int, deviation: npt.NDArray[np.float64]) -> Map:
+def _gaussian_response(length: int, deviation: NDArray[np.float64]) -> Map:
     """Return the transfer functions of Gaussians of unit energy, shape (deviations, length)."""
     response = np.exp(-2 * (np.pi * fft.fftfreq(length) * deviation[:, None]) ** 2)
     response /= np.sqrt(np.mean(response**2, axis=1, keepdims=True))
