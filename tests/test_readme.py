@@ -133,7 +133,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, template: Template) -> li
 def test_there_are_commands_to_run() -> None:
     assert {words[0] for words in COMMANDS} == {"sambench"}
     assert {words[1] for words in COMMANDS} >= {"prepare", "train", "hessian", "compare", "report"}
-    assert len(SHOWN) == 5
+    assert len(SHOWN) == 4
     assert len(PYTHON) == 1
 
 
