@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import chdtri, stdtrit
@@ -24,7 +25,7 @@ from sambench.analysis.units import rank_together, rounding_sd, summarize, tabul
 COSTS = ("gradient_evaluations", "train_seconds")
 
 SAME_COST = 1.1
-"""Costs within this factor are called the same."""
+"""Costs within this factor, or whose intervals are, are not called different."""
 
 MOST_RANKED = 2_000
 """Of more runs no rank correlation is computed: it looks at every pair of runs."""
@@ -32,7 +33,16 @@ MOST_RANKED = 2_000
 LEAST_FOR_BEST = 5
 """Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
 
-Costs = tuple[float | None, ...]
+
+class Cost(NamedTuple):
+    """A cost over the baseline's, and the ends of its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+Costs = tuple[Cost | None, ...]
 """Gradient evaluations and training time; None where no two runs can be compared by it."""
 
 
@@ -223,31 +233,44 @@ def _costs(study: Study, scope: Scope, label: str) -> Costs:
     Of a fixed number, which is not pooled over settings, it is the geometric mean of its ratios.
     """
     if label == scope.labels[0]:
-        return 1.0, 1.0
-    costs: list[float | None] = []
+        return Cost(1.0, 1.0, 1.0), Cost(1.0, 1.0, 1.0)
+    costs: list[Cost | None] = []
     for name in COSTS:
         pooled = (one for one in study.over(scope.groups, name) if one.candidate == label)
         alone = [one for group in scope.groups for one in group.by(name) if one.candidate == label]
         logs = [math.log(one.estimate) for one in alone if one.estimate]
-        mean = math.exp(fmean(logs)) if len(logs) == len(scope.groups) else None
-        costs.append(next((one.estimate for one in pooled), mean))
+        cost = Cost(*[math.exp(fmean(logs))] * 3) if len(logs) == len(scope.groups) else None
+        if (one := next(pooled, None)) and one.estimate and not one.fixed:
+            cost = Cost(one.estimate, one.low or 0.0, one.high or math.inf)
+        costs.append(cost)
     return tuple(costs)
 
 
 def _cheapest(
     best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], baseline: str
 ) -> tuple[str, ...]:
-    """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
-    least = [
-        min((cost for label in best if (cost := costs[label][place]) is not None), default=1.0)
-        for place in (0, 1)
-    ]
-    worse = {
-        label: max((c / x for c, x in zip(costs[label], least, strict=True) if c), default=math.inf)
+    """Return the cheapest: by the worse of gradient evaluations and time over the least of each.
+
+    Also those that cost more than it by no more than times spread, which are not shown to.
+    """
+    known = [[cost for label in best if (cost := costs[label][place])] for place in (0, 1)]
+    least = [min((cost.estimate for cost in of), default=1.0) for of in known]
+    worse = {label: max((c.estimate / x for c, x in zip(costs[label], least, strict=True) if c),
+                        default=math.inf) for label in best}  # fmt: skip
+    first = min(best, key=worse.__getitem__)
+    same = [
+        label
         for label in best
-    }
-    limit = SAME_COST * min(worse.values())
-    same = [label for label in best if worse[label] <= limit]
+        if worse[label] <= SAME_COST * worse[first]
+        or (
+            any(costs[label])
+            and not any(
+                cost.low > SAME_COST * of_first.high
+                for cost, of_first in zip(costs[label], costs[first], strict=True)
+                if cost and of_first
+            )
+        )
+    ]
     return tuple(sorted(same, key=lambda label: (label != baseline, -means[label])))
 
 

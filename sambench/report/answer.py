@@ -193,14 +193,14 @@ def _cost(study: Study, decision: Decision) -> str:
         for label in decision.scope.labels
     }
     told = [
-        (factor(evaluations), bool(devices[baseline] & devices[label]), label)
+        (factor(evaluations.estimate), bool(devices[baseline] & devices[label]), label)
         for label in others
         if (evaluations := decision.cost[label][0]) is not None
     ]
     alike = []
     for (evaluations, comparable), found in by_key(told, itemgetter(0, 1)).items():
         labels = [label for *_, label in found]
-        times = [time for label in labels if (time := decision.cost[label][1]) is not None]
+        times = [time.estimate for label in labels if (time := decision.cost[label][1])]
         ends = [factor(end(times)) for end in (min, max)] if times else []
         alike.append((evaluations, comparable, labels, ends))
     alike.sort(key=lambda one: float(one[0]))
