@@ -185,11 +185,6 @@ class _Gaps:
         networks = [group.network for group in self.scope.groups]
         return inference.over_settings(joined, networks, self.design)[0]
 
-    def highest(self, gaps: Floats, error: float) -> float:
-        """Return the highest upper bound of the means of columns, each one-sided with an error."""
-        found = inference.moments(gaps, self.ratio, self.least_sd)
-        return float((found.mean + stdtrit(found.units - 1, 1 - error) * found.error).max())
-
     def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the labels with units enough to be compared, and those without; all if none is."""
         baseline, *others = self.scope.labels
@@ -220,11 +215,13 @@ def _loss(gaps: _Gaps, label: str, labels: Sequence[str]) -> float | None:
     It is no larger than the room that the optimizer's own lower bound leaves to 100 %.
     """
     others = [other for other in labels if other != label]
-    to_others = gaps.of(others, less=label)
-    if not (np.isfinite(to_others).sum(axis=0) > 1).all():
+    both = np.column_stack([-gaps.of([label]), gaps.of(others, less=label)])
+    found = inference.moments(both, gaps.ratio, gaps.least_sd)
+    if found.units.min() < 2:
         return None
-    room = gaps.metric.scale + gaps.highest(-gaps.of([label]), ALPHA)
-    return min(max(0.0, gaps.highest(to_others, ALPHA / len(others))), room, gaps.metric.scale)
+    errors = ALPHA / np.array([1, *[len(others)] * len(others)])
+    below, *above = (found.mean + stdtrit(found.units - 1, 1 - errors) * found.error).tolist()
+    return float(min(max(0.0, *above), gaps.metric.scale + min(below, 0.0)))
 
 
 def _costs(study: Study, scope: Scope, label: str) -> Costs:
@@ -255,22 +252,18 @@ def _cheapest(
     """
     known = [[cost for label in best if (cost := costs[label][place])] for place in (0, 1)]
     least = [min((cost.estimate for cost in of), default=1.0) for of in known]
-    worse = {label: max((c.estimate / x for c, x in zip(costs[label], least, strict=True) if c),
-                        default=math.inf) for label in best}  # fmt: skip
+    worse = {}
+    for label in best:
+        over = (c.estimate / x for c, x in zip(costs[label], least, strict=True) if c)
+        worse[label] = max(over, default=math.inf)
     first = min(best, key=worse.__getitem__)
-    same = [
-        label
-        for label in best
-        if worse[label] <= SAME_COST * worse[first]
-        or (
-            any(costs[label])
-            and not any(
-                cost.low > SAME_COST * of_first.high
-                for cost, of_first in zip(costs[label], costs[first], strict=True)
-                if cost and of_first
-            )
-        )
-    ]
+
+    def dearer(label: str) -> bool:
+        both = zip(costs[label], costs[first], strict=True)
+        apart = any(c.low > SAME_COST * of.high for c, of in both if c and of)
+        return worse[label] > SAME_COST * worse[first] and (apart or not any(costs[label]))
+
+    same = itertools.filterfalse(dearer, best)
     return tuple(sorted(same, key=lambda label: (label != baseline, -means[label])))
 
 
@@ -279,8 +272,7 @@ def settle(study: Study) -> tuple[int, float | None] | None:
 
     With the seconds of the missing ones, each the median runs'; None if unknown. None where nothing
     is open but for lost runs, no spread known or no seed missing, and of folds, to which seeds add
-    no test images. The family is all comparisons, which so many seeds will test. The median of an
-    SD is sqrt(median of chi^2(n - 1) / (n - 1)) of the true one: of three seeds 0.83.
+    no test images. The median of an SD is sqrt(median of chi^2(n - 1) / (n - 1)) of the true one.
     """
     family = sum(one.metric.name == study.primary and one.n > 0 for one in study.every())
     found = (one for one in study.main(study.primary) if one.design == SEEDS)
