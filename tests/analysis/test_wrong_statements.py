@@ -22,7 +22,7 @@ from sambench.report.answer import answer_text
 from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import difference_tables
 from sambench.report.methods import methods
-from sambench.report.notes import run_notes, too_few
+from sambench.report.notes import how_to_read, run_notes, too_few
 from sambench.store.record import RunRecord
 from tests.analysis.conftest import StudyMaker, on_images
 from tests.conftest import ENVIRONMENT, RecordMaker
@@ -311,6 +311,9 @@ def test_settings_of_one_network_are_not_independent(make_runs: StudyMaker) -> N
     assert pooled.names[0] == "small-cnn on phantom"
     small = np.mean(np.array(up(EIGHT[:3], 2)) - EIGHT[:3])
     assert pooled.differences[0] == pytest.approx(small)
+    told = how_to_read(build_study([*records, *elsewhere], ADAM))
+    (p,) = (one for one in told if one.startswith("p is that of a"))
+    assert p.endswith("count as one: with a seed they begin with the same weights.")
 
 
 def test_a_setting_with_more_seeds_does_not_weigh_more(make_runs: StudyMaker) -> None:
