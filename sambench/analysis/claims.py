@@ -132,7 +132,7 @@ def examine(groups: Sequence[Group]) -> tuple[Finding, ...]:
         for claim in paper["claims"]:
             asked = [e for item in claim["expect"] for e in _expectations(item, paper)]
             told = {key: claim[key] for key in ("name", "sentence", "source")}
-            evidence = _judged(asked, fitting, where)
+            evidence = tuple(_judged(asked, fitting, where))
             findings.append(Finding(paper=paper["paper"], evidence=evidence, **told))
     return tuple(findings)
 
@@ -156,9 +156,7 @@ def _lines(cell: Cell, groups: Sequence[Group], where: Where) -> list[tuple[Grou
     ]
 
 
-def _judged(
-    asked: Sequence[Inequality], groups: Sequence[Group], where: Where
-) -> tuple[Inequality, ...]:
+def _judged(asked: Sequence[Inequality], groups: Sequence[Group], where: Where) -> list[Inequality]:
     found = [(one, _pair(one, groups, where)) for one in asked]
     judged = {one: made for one, made in found if isinstance(made, Inequality)}
     pairs = [(one, made) for one, made in found if isinstance(made, Group)]
@@ -168,7 +166,7 @@ def _judged(
             ((alone,),), _ = compare([group], metric)
             made = replace(one, comparison=corrected, alone=alone.p)
             judged[one] = replace(made, standing=_standing(made, alone, corrected))
-    return tuple(judged[one] for one in asked)
+    return [judged[one] for one in asked]
 
 
 def _pair(asked: Inequality, groups: Sequence[Group], where: Where) -> Group | Inequality:

@@ -81,7 +81,7 @@ def contrast_runs(
                 unmatched.append(f"{title}: {len(torn)} pairs of runs had other test images")
             pair = [[r for r in side[key] if repeat(r) not in torn] for side in (ours, theirs)]
             if all(pair):
-                made.append(_pair(pair[0], pair[1], names, title + told))
+                made.append(_pair(pair, names, title + told))
         for side, others, name in ((ours, theirs, names[0]), (theirs, ours, names[1])):
             if alone := [run for key, runs in side.items() if key not in others for run in runs]:
                 there = [*both.get(kind, ()), *(run for runs in others.values() for run in runs)]
@@ -90,9 +90,7 @@ def contrast_runs(
     return study_of(made, ReportSettings(baseline=names[0]), metrics), tuple(unmatched)
 
 
-def _pair(
-    ours: list[RunRecord], theirs: list[RunRecord], names: tuple[str, str], title: str
-) -> Group:
+def _pair(sides: Sequence[list[RunRecord]], names: tuple[str, str], title: str) -> Group:
     lines = tuple(
         Line(
             label=name,
@@ -100,9 +98,9 @@ def _pair(
             optimizer=runs[0].config.optimizer,
             records=tuple({repeat(run): run for run in runs}.values()),
         )
-        for name, runs in zip(names, (ours, theirs), strict=True)
+        for name, runs in zip(names, sides, strict=True)
     )
-    return Group(setting=ours[0].config, lines=lines, title=title, baseline=True)
+    return Group(setting=sides[0][0].config, lines=lines, title=title, baseline=True)
 
 
 def _tested_on_other_images(ours: Iterable[RunRecord], theirs: Iterable[RunRecord]) -> set[Repeat]:

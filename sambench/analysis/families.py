@@ -62,10 +62,8 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
     family = sum(column.testable for column in every)
     for design in dict.fromkeys(column.made.design for column in every):
         _test([column for column in every if column.made.design == design], family)
-    return (
-        tuple(tuple(column.made for column in columns) for columns in within),
-        tuple(column.made for column in pooled),
-    )
+    made = tuple(tuple(column.made for column in columns) for columns in within)
+    return made, tuple(column.made for column in pooled)
 
 
 def _columns(group: Group, metric: Metric) -> list[_Column]:

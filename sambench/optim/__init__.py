@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
+    from torch.optim import Optimizer
     from torch.optim.optimizer import ParamsT
 
     from sambench.optim.method import OptimizerInfo
@@ -26,10 +26,7 @@ __all__ = ["SampleClosure", "SharpnessAware", "build"]
 
 
 def build(
-    name: str,
-    params: ParamsT,
-    base: str | type[torch.optim.Optimizer] | None = None,
-    **settings: Any,
+    name: str, params: ParamsT, base: str | type[Optimizer] | None = None, **settings: Any
 ) -> SharpnessAware:
     """Build an optimizer by its registry name.
 

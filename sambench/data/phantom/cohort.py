@@ -161,7 +161,12 @@ def plan(
     the `tested` images is set aside, to within one.
     """
     generator = np.random.default_rng([seed, 0])
-    stratum = _strata(images)
+    # in blocks: twice the centre, and 1 if it is malignant
+    first, second = RELEASED.values()
+    size = round(images * (sum(first) / sum(first + second)))
+    benign = round(size * (first[0] / sum(first)))
+    other = round((images - size) * (second[0] / sum(second)))
+    stratum = np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
     centre, malignant = stratum // 2, stratum % 2 == 1
     score = np.where(malignant, SEPARATION, -SEPARATION) + generator.standard_normal(images)
     original = _originals(stratum, duplicates, generator)
@@ -207,15 +212,6 @@ def render(picture: Picture, seed: int, pixels: int) -> Pixels:
     cropped = image[top : height - bottom, left : width - right].astype(np.float32)
     changed = cropped * generator.uniform(0.94, 1.06) + generator.uniform(-6, 6)
     return np.asarray(np.clip(changed.round(), 0, 255), dtype=np.uint8)
-
-
-def _strata(images: int) -> Indices:
-    """Return the stratum of each image, in blocks: twice the centre, and 1 if it is malignant."""
-    first, second = RELEASED.values()
-    size = round(images * (sum(first) / sum(first + second)))
-    benign = round(size * (first[0] / sum(first)))
-    other = round((images - size) * (second[0] / sum(second)))
-    return np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
 
 
 def _deal(values: NDArray[Any], stratum: Indices, generator: Generator) -> NDArray[Any]:
