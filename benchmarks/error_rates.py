@@ -9,7 +9,11 @@ better is called so, beside the former method (sign flips of each pair of optimi
 With folds of few images, where differences agree by chance: the share of studies without any
 difference in which one is called, or an equivalence. A false sentence: in whole reports of records
 without any difference, made as a user makes them, the answer calls an optimizer more or less
-accurate, or excludes one from the best; or flatter.
+accurate, or excludes one from the best; or flatter. Over two settings of twelve and six seeds, in
+one of which an optimizer wins what it loses in the other: the share in which it is called different
+over both. Between curvature and accuracy, where there is none: the share in which a correlation is
+called, among all runs or those of an optimizer. And of who looks again after more seeds: the share
+in which a difference was called at any look.
 """
 
 from __future__ import annotations
@@ -24,11 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE
 from sambench.analysis.decision import decide
 from sambench.analysis.inference import holm, max_t, sign_flips
+from sambench.analysis.ranks import rank_correlation
 from sambench.analysis.study import Study, build_study
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
@@ -36,6 +42,8 @@ from sambench.store.record import COMPLETED, RunRecord
 
 Floats = NDArray[np.float64]
 IMAGES, LEVEL, ALPHA = 120, 90.0, 0.05
+ENDS = -1.0, 1.0
+"""Of a correlation without an interval."""
 NAMES = (
     *("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam", "fsam", "vasso", "stablesam"),
     *("looksam", "esam", "aesam", "interval-sam", "msam", "sam-on", "adamw", "sgd"),
@@ -198,6 +206,51 @@ def few_images(folds: int, images: int, others: int, number: int) -> dict[str, A
     }
 
 
+def unequal_seeds(points: float, number: int) -> dict[str, Any]:
+    """Return how often opposite gains of twelve and six seeds are called a difference over both."""
+    draw, called = np.random.default_rng([13, int(points)]), 0
+    for _ in range(number):
+        made = []
+        for model, seeds, gain in (("small-cnn", 12, points), ("resnet18", 6, -points)):
+            for record in records(configurations(1, seeds, [model]), draw):
+                test = dict((record.final or {})["test"])
+                if record.config.optimizer["name"] != "adam":
+                    test["accuracy"] += gain / 100
+                made.append(replace(record, final={"test": test}))
+        study = build_study(made, ReportSettings(baseline="adam"))
+        called += study.pooled["accuracy"][0].shown
+    return {"points": points, "studies": number, "false_over_both": called / number}
+
+
+def no_correlation(seeds: int, optimizers: int, number: int) -> dict[str, Any]:
+    """Return how often flatness and accuracy that have no relation are said to go together."""
+    draw, called = np.random.default_rng([17, seeds, optimizers]), []
+    repeats = np.tile(np.arange(seeds), optimizers).tolist()
+    lines = np.repeat(np.arange(optimizers), seeds).tolist()
+    shape = optimizers, seeds
+    for _ in range(number):
+        sides = [draw.normal(size=shape) + 0.7 * draw.normal(size=seeds) for _ in range(2)]
+        numbers = [side.ravel().tolist() for side in sides]
+        found = (rank_correlation(*numbers, repeats, strata) for strata in (None, lines))
+        intervals = [one.interval or ENDS for one in found]
+        called.append([low > 0 or high < 0 for low, high in intervals])
+    every, within = np.mean(called, axis=0).tolist()
+    return {
+        **{"seeds": seeds, "optimizers": optimizers, "studies": number},
+        **{"false_of_all_runs": every, "false_within_optimizers": within},
+    }
+
+
+def looking_again(looks: tuple[int, ...], others: int, number: int) -> dict[str, Any]:
+    """Return in which share of studies without any difference one is called at any look."""
+    draw, false = np.random.default_rng([19, others, *looks]), 0
+    for _ in range(number):
+        runs = equal(draw, max(looks), others)
+        differences = runs[:, 1:] - runs[:, :1]
+        false += any((max_t(differences[:seeds]) < ALPHA).any() for seeds in looks)
+    return {"looks": looks, "optimizers": others, "studies": number, "ever_false": false / number}
+
+
 def main() -> None:
     """Simulate, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -217,7 +270,14 @@ def main() -> None:
     ]
     shapes = itertools.product((3, 5), (12, 50, 130), (5, 17))
     folds = [few_images(*shape, given.studies) for shape in shapes]
-    for row in reports + folds:
+    opposite = [unequal_seeds(points, given.studies) for points in (0.0, 3.0)]
+    ranks = [no_correlation(*shape, given.studies) for shape in ((6, 2), (6, 6), (10, 6), (10, 18))]
+    again = [
+        looking_again(looks, others, given.studies)
+        for looks in ((6, 8, 10, 12), tuple(range(6, 16)))
+        for others in (1, 5)
+    ]
+    for row in reports + folds + opposite + ranks + again:
         print(json.dumps(row), flush=True)
     found = {
         "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
@@ -226,6 +286,9 @@ def main() -> None:
         "studies": table,
         "null_reports": reports,
         "folds_of_few_images": folds,
+        "opposite_settings_of_unequal_seeds": opposite,
+        "no_correlation": ranks,
+        "looking_again": again,
     }
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
