@@ -151,11 +151,11 @@ def _not_worse(study: Study, gaps: _Gaps, labels: Sequence[str]) -> tuple[str, .
     verdicts = {one.candidate: one.verdict for one in found if one.candidate in labels}
     if not {BETTER, WORSE} & {*verdicts.values()}:
         return tuple(labels)
+    beaten = {baseline: BETTER in verdicts.values()}
     others = [label for label in labels if label != baseline]
-    beaten = {label for label in others if verdicts.get(label) == WORSE}
-    beaten |= {label for label in others if gaps.shown_worse(label, others)}
-    beaten |= {baseline} if BETTER in verdicts.values() else set()
-    return tuple(label for label in labels if label not in beaten)
+    for label in others:
+        beaten[label] = verdicts.get(label) == WORSE or gaps.shown_worse(label, others)
+    return tuple(label for label in labels if not beaten[label])
 
 
 class _Gaps:
@@ -166,10 +166,7 @@ class _Gaps:
 
     def __init__(self, scope: Scope, metric: Metric) -> None:
         self.scope, self.metric = scope, metric
-        self._tables = [tabulate(group, metric) for group in scope.groups]
-        self._places = [
-            {line.label: place for place, line in enumerate(group.lines)} for group in scope.groups
-        ]
+        self._tables = [(g, tabulate(g, metric)) for g in scope.groups]
         ratios = [found for g in scope.groups if (found := g.test_over_train) is not None]
         self.ratio = sum(ratios) / len(ratios) if ratios else None
         self.design = FOLDS if ratios else SEEDS
@@ -178,11 +175,12 @@ class _Gaps:
     def of(self, labels: Sequence[str], less: str | None = None) -> Floats:
         """Return some, less one if given, (units, labels), lost units at what they count as."""
         made = []
-        for table, place in zip(self._tables, self._places, strict=True):
-            own = table.imputed[:, [place[label] for label in labels]]
-            made.append(table.by_unit(own - (table.imputed[:, [place[less]]] if less else 0.0)))
-        joined, _ = inference.side_by_side([table.keys for table in self._tables], made)
-        networks = [group.network for group in self.scope.groups]
+        for group, table in self._tables:
+            runs = {line.label: own for line, own in zip(group.lines, table.imputed.T, strict=True)}
+            own = np.column_stack([runs[label] for label in labels])
+            made.append(table.by_unit(own - runs[less][:, None] if less else own))
+        joined, _ = inference.side_by_side([table.keys for _, table in self._tables], made)
+        networks = [group.network for group, _ in self._tables]
         return inference.over_settings(joined, networks, self.design)[0]
 
     def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

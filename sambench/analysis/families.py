@@ -150,8 +150,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     """
     design, metric = columns[0].made.design, columns[0].made.metric
     values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
-    folds = design is FOLDS
-    ratios = np.array([column.ratio or 0.0 for column in columns]) if folds else None
+    ratios = np.array([column.ratio or 0.0 for column in columns])
     least = np.array([column.made.least_sd for column in columns])
     found = inference.moments(values, ratios, least)
     half = inference.half_widths(found, len(columns))
@@ -163,11 +162,10 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         counted, _ = inference.side_by_side(
             [columns[place].keys for place in tested], [columns[place].imputed for place in tested]
         )
-        of_tested = None if ratios is None else ratios[tested]
-        sums = inference.moments(counted, of_tested, least[tested])
+        sums = inference.moments(counted, ratios[tested], least[tested])
         share = family / len(tested)
         by_t = inference.student_tail(sums, np.abs(sums.mean), sides=2)
-        p[tested] = (inference.holm(by_t) if folds else inference.max_t(counted)) * share
+        p[tested] = (inference.holm(by_t) if design is FOLDS else inference.max_t(counted)) * share
         turned[tested] = np.sign(sums.mean) != np.sign(found.mean[tested])
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin

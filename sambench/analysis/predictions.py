@@ -165,11 +165,10 @@ def interval_over_images(
 ) -> tuple[float, float] | None:
     """Return a 95 % interval of the difference in accuracy over other seeds and other test images.
 
-    Both are drawn, each by itself, so the errors of a mean over seeds and of one over images add in
-    squares, and so do the half widths of Student's intervals by them, which hold for all of a
-    family at once: this one is wider than that over seeds alone. Both sides are of the same seeds,
-    in one order. In points; None for fewer than two seeds or images, or where the runs had
-    different images.
+    Both are drawn, each by itself: their errors add in squares, and so do the half widths of
+    Student's intervals, for all of a family at once, over seeds and over images. Both sides are of
+    the same seeds, in one order. In points; None for fewer than two seeds or images, or where the
+    runs had different images.
     """
     try:
         pairs = [_aligned(one, other) for one, other in zip(baseline, candidate, strict=True)]

@@ -38,10 +38,9 @@ def rank_correlation(
     C and D are the concordant and discordant pairs of runs, P all pairs, T those tied (Kendall
     1945). With strata, such as optimizers, all four count pairs within a stratum only.
 
-    The jackknife leaves out one repeat, seed or fold, after another, each with the runs of all
-    optimizers, and the interval is tau ± t(n - 1) SE (Tukey 1958): that of the same optimizers on
-    other seeds. A bootstrap's percentiles leave out no correlation in 6 to 11 of 100 studies of six
-    to ten seeds, this in 3 to 6. A ValueError is raised if the lengths differ.
+    The jackknife leaves out one repeat, seed or fold, after another; the interval tau ± t(n - 1) SE
+    (Tukey 1958) is of the same optimizers on other seeds. It excludes no correlation in 3 to 6 of
+    100 studies, a bootstrap's percentiles in 6 to 11. A ValueError is raised if the lengths differ.
     """
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")

@@ -26,7 +26,7 @@ from sambench.analysis.metrics import collapsed, find_metric, values_at
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import doubts
-from sambench.analysis.units import device_of, summarize
+from sambench.analysis.units import summarize
 from sambench.report.differences import unlike
 from sambench.report.notes import on_few_images
 from sambench.report.table import factor, mean_and_spread, short
@@ -187,22 +187,14 @@ def _remedy(study: Study) -> str:
 
 def _cost(study: Study, decision: Decision) -> str:
     """Say what the others cost beside the baseline, as the tables of differences have it."""
-    (baseline, *others), groups = decision.scope.labels, decision.scope.groups
-    devices = {
-        label: {device_of(run) for group in groups for run in group.line(label).completed}
-        for label in decision.scope.labels
-    }
-    told = [
-        (factor(evaluations.estimate), bool(devices[baseline] & devices[label]), label)
-        for label in others
-        if (evaluations := decision.cost[label][0]) is not None
-    ]
+    baseline, *others = decision.scope.labels
+    both = zip(others, map(decision.cost.__getitem__, others), strict=True)
+    told = [(factor(passes.estimate), label, time) for label, (passes, time) in both if passes]
     alike = []
-    for (evaluations, comparable), found in by_key(told, itemgetter(0, 1)).items():
-        labels = [label for *_, label in found]
-        times = [time.estimate for label in labels if (time := decision.cost[label][1])]
+    for (passes, apart), found in by_key(told, lambda one: (one[0], one[2] is None)).items():
+        times = [time.estimate for *_, time in found if time]
         ends = [factor(end(times)) for end in (min, max)] if times else []
-        alike.append((evaluations, comparable, labels, ends))
+        alike.append((passes, not apart, [label for _, label, _ in found], ends))
     alike.sort(key=lambda one: float(one[0]))
     return said("cost", study=study, baseline=baseline, alike=alike) if alike else ""
 
