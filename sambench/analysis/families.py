@@ -180,7 +180,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         mean, sd = float(found.mean[place]), float(found.sd[place])
         column.made = replace(
             column.made,
-            family=family if place in tested else len(columns),
+            family=family if column.testable else len(columns),
             p=_known(min(p[place], 1.0)),
             turned=bool(turned[place]),
             spoiled=column.spoiled[(mean > 0) == metric.higher_is_better],
