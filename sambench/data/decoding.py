@@ -24,7 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sambench.data.source import FITS, Setting
 from sambench.data.tables import is_nobody
-from sambench.files.checksums import read_whole
+from sambench.files.checksums import opened, read_whole
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -211,7 +211,7 @@ def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its content: scanners and archives export many without suffix."""
     try:
-        with path.open("rb") if path.is_file() else io.BytesIO() as file:  # a pipe may never end
+        with opened(path) as file:
             return file.read(PREAMBLE + len(DICM)).endswith(DICM, PREAMBLE)
     except OSError:  # decoding it will tell what is wrong
         return False
@@ -224,7 +224,7 @@ def read_header(path: Path) -> tuple[str | None, int]:
     """
     try:
         if not is_dicom(path):
-            with Image.open(io.BytesIO(read_whole(path)), formats=FORMATS) as image:
+            with opened(path) as file, Image.open(file, formats=FORMATS) as image:
                 return None, _frames(image)
         from pydicom import dcmread
 

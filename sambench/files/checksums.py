@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 from sambench.errors import DO_AGAIN, DamagedError, StoreError
 
@@ -19,14 +20,20 @@ _END = '"\n}\n'
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
+def opened(path: Path) -> BinaryIO:
+    """Open a file to be read; what is none, as a pipe, whose end may never come, is an OSError."""
+    if not (path.is_file() or path.is_dir()) and path.exists():
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device", str(path))
+    return path.open("rb")
+
+
 def read_whole(path: Path) -> bytes:
     """Return the content of a file; a StoreError if git has left a pointer to it in its place.
 
-    What is no file, such as a pipe, whose end may never come, is an OSError.
+    Raises OSError as `opened` does.
     """
-    if not (path.is_file() or path.is_dir()) and path.exists():
-        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device", str(path))
-    data = path.read_bytes()
+    with opened(path) as file:
+        data = file.read()
     if data.startswith(_POINTER):
         raise StoreError(f"{path} is a git-lfs pointer in place of the file; run `git lfs pull`")
     return data

@@ -264,8 +264,8 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
     """Find the columns, by the names that the user gave or by those that are usual."""
     named = {what: str(options[f"{what}_column"]) for what in COLUMNS}
     columns = {what: table.need(name) for what, name in named.items() if name}
+    there = {BARE.sub("", same_name(one)): one for one in reversed(table.columns)}
     for what, usual in COLUMNS.items():
-        there = {BARE.sub("", same_name(one)): one for one in reversed(table.columns)}
         free = {bare: one for bare, one in there.items() if one not in columns.values()}
         kinds = (re.compile(kind).fullmatch for kind in usual.split())
         like = (one for fits in kinds for bare, one in free.items() if fits(bare))
