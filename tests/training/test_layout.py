@@ -29,6 +29,24 @@ def test_convolutional_networks_go_channels_last(model: str, last: bool) -> None
     assert layout_of(network, torch.device("mps")) == torch.contiguous_format
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (nn.Conv2d(3, 8, 1, stride=2), False),
+        (nn.Conv2d(3, 8, 1, stride=(1, 2)), False),
+        (nn.Conv2d(16, 8, 1, stride=2), True),
+        (nn.Conv2d(3, 8, 1), True),
+        (nn.Conv2d(3, 8, 3, stride=2), True),
+    ],
+)
+def test_where_a_library_writes_beyond_its_memory_channels_do_not_go_last(
+    first: nn.Module, last: bool
+) -> None:
+    network = nn.Sequential(first, nn.Conv2d(8, 8, 3))
+    assert (layout_of(network, CPU) == torch.channels_last) is last
+    assert layout_of(network, GPU) == torch.channels_last
+
+
 @pytest.mark.parametrize("optimizer", ["sam", "fsam", "gcsam", "crsam"])
 def test_the_layout_changes_rounding_and_nothing_else(
     tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
