@@ -35,7 +35,7 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        stack.enter_context(_PlainWeightNorm())
+        stack.enter_context(_PlainFunctions())
         if "torch._dynamo" in sys.modules:  # parts that are compiled have no second derivatives
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for module in model.modules():
@@ -44,14 +44,23 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
         yield
 
 
-class _PlainWeightNorm(TorchFunctionMode):
-    """Plain weight normalisation: the fused one of torch 2.14 fails gradgradcheck on the CPU."""
+class _PlainFunctions(TorchFunctionMode):
+    """Ordinary operations in place of two that torch 2.14 cannot differentiate twice.
+
+    Fused weight normalisation fails gradgradcheck on the CPU, and the hard sigmoid (in MobileNetV3)
+    is refused.
+    """
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        called = _weight_norm if function is torch._weight_norm else function
-        return called(*args, **(kwargs or {}))
+        plain = {torch._weight_norm: _weight_norm, nn.functional.hardsigmoid: _hard_sigmoid}
+        return plain.get(function, function)(*args, **(kwargs or {}))
+
+
+def _hard_sigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    found = nn.functional.relu6(input + 3) / 6
+    return input.copy_(found) if inplace else found
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

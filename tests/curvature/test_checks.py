@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -91,6 +91,29 @@ def test_weight_norm_has_right_second_derivatives(old: bool) -> None:
     operator = HessianOperator(model, functional.cross_entropy, data)
     assert operator.derivative_error is not None
     assert operator.derivative_error < 1e-5
+    v = random_vector(operator.size)
+    expected = difference_product(model, data, v)
+    # differences in float64: eps^(2/3)
+    assert float((operator.matvec(v) - expected).norm() / expected.norm()) < 1e-7
+
+
+class HardSigmoidInPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        functional.hardsigmoid(inner := x * 1, inplace=True)
+        return inner
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Hardsigmoid, functools.partial(nn.Hardsigmoid, inplace=True), HardSigmoidInPlace]
+)
+def test_the_hard_sigmoid_has_second_derivatives(layer: Callable[[], nn.Module]) -> None:
+    # that of torch 2.14 has none: MobileNetV3 and many of timm's networks have it
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), layer(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4))
+
+    model, data = build(network), batches(SIZES, (6,))
+    operator = HessianOperator(model, functional.cross_entropy, data)
     v = random_vector(operator.size)
     expected = difference_product(model, data, v)
     # differences in float64: eps^(2/3)
