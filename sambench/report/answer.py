@@ -12,7 +12,6 @@ from typing import Any
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import (
     Decision,
-    Scope,
     coarse,
     decide,
     find_scope,
@@ -46,13 +45,12 @@ def answer_text(study: Study) -> tuple[str, ...]:
     if nothing := _nothing_to_say(study):
         return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
-    decision, where = decide(study, scope), _over(study, scope)
-    if decision:
+    if decision := decide(study, scope):
         design = FOLDS if decision.scope.groups[0].folds else SEEDS
-        facts = {"decision": decision, "how": partial(_how, study), "design": design}
-        chosen = [said("choice", study=study, where=where, **facts), _cost(study, decision)]
+        choice = said("choice", study=study, decision=decision, design=design)
+        chosen = [choice, _cost(study, decision)]
     else:
-        chosen = [said("no_choice", study=study, where=where, scope=scope)]
+        chosen = [said("no_choice", study=study, scope=scope)]
     few_images = on_few_images(study.groups, study.primary_metric)
     parts = [
         " ".join(filter(None, (part, _which(study), *few_images))),
@@ -100,16 +98,6 @@ def _highest(study: Study) -> str:
 EQUAL = 1e-9
 """Points by which means differ that are the same but for rounding."""
 
-BEST = "the best"
-ACCURATE = {BETTER: "more accurate", WORSE: "less accurate", BEST: "the most accurate"}
-"""What is said of accuracy; of another metric an optimizer is better, worse or the best "in" it."""
-
-
-def _how(study: Study, standing: str) -> str:
-    """Return a standing in words of the primary metric."""
-    name = study.primary_metric.in_text
-    return ACCURATE[standing] if study.primary == PRIMARY else f"{standing} in {name}"
-
 
 def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
@@ -120,7 +108,7 @@ def _which(study: Study) -> str:
         return said("too_few", **facts, remedy=_remedy(study))
     most = found[0].estimate or 0.0
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
-    return said("which", **facts, tied=tied, zero=abs(most) < EQUAL, how=partial(_how, study))
+    return said("which", **facts, study=study, tied=tied, zero=abs(most) < EQUAL)
 
 
 def _numbers(study: Study, one: Comparison) -> str:
@@ -139,24 +127,16 @@ def _numbers(study: Study, one: Comparison) -> str:
     return said("numbers", one=one, after=after, before=before, unit=unit)
 
 
-def _over(study: Study, scope: Scope | None) -> str:
-    """Say which settings a choice is over; nothing where one is all there is."""
-    if scope is None or len(study.groups) == 1:
-        return ""
-    many = len(scope.groups)
-    return f"Over {many} settings" if many > 1 else f"For {scope.groups[0].title}"
-
-
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
     every = ([one for one in group.by(study.primary) if one.n] for group in study.groups)
     compared = list(filter(None, every))
     if len(compared) < 2:
         return
-    numbers, how, silent = partial(_numbers, study), partial(_how, study), []
+    numbers, silent = partial(_numbers, study), []
     for found in compared:
         if shown := [one for one in found if one.shown]:
-            yield said("of_setting", study=study, shown=shown, how=how, numbers=numbers)
+            yield said("of_setting", study=study, shown=shown, numbers=numbers)
         else:
             silent.append(found)
     if silent:
