@@ -12,11 +12,15 @@ from datetime import date, datetime
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from sambench.data.folders import natural, part_of, same_name
 from sambench.data.source import Fact, Sample
 from sambench.errors import DataError, Problems, SambenchWarning, did_you_mean, some
 from sambench.files.checksums import read_whole, sha256_of
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
 
 Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
@@ -237,8 +241,25 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
     """Return the name of a sheet for messages, and its cells: merged ones in each of their rows.
 
     It is the first sheet that is not hidden, unless one is named. Of formulas it is what the
-    spreadsheet computed last; `DataError` where none did.
+    spreadsheet computed last.
     """
+    found, *others = _fitting_sheets(path, data, sheet)
+    place = f"sheet {sheet or found.title!r} of {path}"
+    found = _computed(found, data, place)
+    grid, rows = _unmerged(found), found.row_dimensions
+    hidden = [str(n) for n, line in enumerate(grid, 1) if any(line) and rows[n].hidden]
+    for said, things, remedy in (
+        ("is read, not", [repr(one.title) for one in others], "put another one first to have that"),
+        ("has hidden rows, which are read as well:", hidden, "delete them to leave them out"),
+    ):
+        if things:
+            text = f"{place} {said} {some(things, limit=5)}; {remedy}"
+            warnings.warn(text, SambenchWarning, stacklevel=3)
+    return place, grid
+
+
+def _fitting_sheets(path: Path, data: bytes, sheet: str | None) -> Sequence[Worksheet]:
+    """Return the sheets of that name, or all that are not hidden; `DataError` if there is none."""
     import openpyxl
 
     try:
@@ -254,28 +275,30 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
             f"no sheet {sheet!r} in {path}, which has {titles}; "
             f"rename the sheet that lists the images to {sheet!r}"
         )
-    found, place = fitting[0], f"sheet {sheet or fitting[0].title!r} of {path}"
-    formulas = [c.coordinate for line in found.iter_rows() for c in line if c.data_type == "f"]
+    return fitting
+
+
+def _computed(sheet: Worksheet, data: bytes, place: str) -> Worksheet:
+    """Return a sheet with values in place of its formulas; `DataError` where none was computed."""
+    import openpyxl
+
+    formulas = [c.coordinate for line in sheet.iter_rows() for c in line if c.data_type == "f"]
     if formulas:
-        found = openpyxl.load_workbook(io.BytesIO(data), data_only=True)[found.title]
-    cells = (found[name] for name in formulas)
+        sheet = openpyxl.load_workbook(io.BytesIO(data), data_only=True)[sheet.title]
+    cells = (sheet[name] for name in formulas)
     if never := [c.coordinate for c in cells if c.value is None and c.data_type != "str"]:
         remedy = "open it in a spreadsheet and save it, which computes them"
         raise DataError(f"formulas in {place} without a value: {some(never, limit=5)}; {remedy}")
-    grid = [list(line) for line in found.iter_rows(values_only=True)]
-    for merged in found.merged_cells.ranges:
+    return sheet
+
+
+def _unmerged(sheet: Worksheet) -> Grid:
+    """Return the cells of a sheet, a merged one in each of its rows."""
+    grid = [list(line) for line in sheet.iter_rows(values_only=True)]
+    for merged in sheet.merged_cells.ranges:
         for line in grid[merged.min_row : merged.max_row]:
             line[merged.min_col - 1] = grid[merged.min_row - 1][merged.min_col - 1]
-    rest, rows = [repr(one.title) for one in fitting[1:]], found.row_dimensions
-    hidden = [str(n) for n, line in enumerate(grid, 1) if any(line) and rows[n].hidden]
-    for said, things, remedy in (
-        ("is read, not", rest, "put another one first to have that"),
-        ("has hidden rows, which are read as well:", hidden, "delete them to leave them out"),
-    ):
-        if things:
-            text = f"{place} {said} {some(things, limit=5)}; {remedy}"
-            warnings.warn(text, SambenchWarning, stacklevel=3)
-    return place, [*grid]
+    return [*grid]
 
 
 def _text(cell: object) -> str | None:
