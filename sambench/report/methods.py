@@ -27,12 +27,6 @@ VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda
 MOST_VALUES, MOST_CLASSES = 8, 12
 """Different values of a setting, and classes, that are listed; of more the number is given."""
 UNKNOWN = "not recorded"
-SCALED = {
-    "unit": "scaled to [0, 1]",
-    "standard": "scaled to [0, 1], then to mean 0 and SD 1 of the training images",
-    "imagenet": "scaled to [0, 1], then by ImageNet's means and SDs",
-    "pretrained": "scaled to [0, 1], then by the means and SDs of the model's published weights",
-}
 SELECTED = {"last": "the last weights", "best-validation": "the best weights on validation"}
 PARTS = ("train", "validation", "test")
 
@@ -83,9 +77,10 @@ def said(values: Iterable[object]) -> str:
     return text + (f" and {left} more values" if left else "")
 
 
-def _of(runs: Sequence[RunRecord], name: str) -> str:
-    """Return what runs have at a place of the record, or of what `CALCULATED` names."""
-    return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
+def _of(runs: Sequence[RunRecord], name: str, **words: str) -> str:
+    """Return what runs have at a place of the record, or of what `CALCULATED` names, in words."""
+    found = map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name)
+    return said(words.get(str(value), value) for value in found)
 
 
 def _classes(record: RunRecord) -> object:
@@ -113,7 +108,6 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
-    "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
     "selection": lambda r: (
         SELECTED.get(r.config.selection, r.config.selection)
         + ", averaged over the steps" * (r.config.average == "ema")
