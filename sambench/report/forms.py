@@ -150,7 +150,6 @@ def runs_table(groups: Sequence[Group]) -> Rows:
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
     """
     runs = [run for group in groups for run in group.records]
-    lines = [line for group in groups for line in group.lines]
     configs = [run.config for run in runs]
     columns: dict[str, Sequence[Any]] = {
         **{name: values_at(runs, name) for name in ("id", "name", "suite", "status")},
@@ -166,11 +165,7 @@ def runs_table(groups: Sequence[Group]) -> Rows:
         columns[name] = values_at(runs, f"config.{name}")
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
-    place = {id(run): n for n, run in enumerate(run for line in lines for run in line.records)}
-    places = [place[id(run)] for run in runs]
-    for metric in measured(runs):
-        values = [value for line in lines for value in line.numbers(metric)]
-        columns[metric.name] = [values[n] for n in places]
+    columns |= {metric.name: metric.numbers(runs) for metric in measured(runs)}
     yield columns
     yield from zip(*columns.values(), strict=True)
 

@@ -59,12 +59,12 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     return figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
 
 
-def text_width(figure: Figure, text: str, size: float = SMALL) -> float:
-    """Return how wide a line of text is, in inches."""
+def text_width(figure: Figure, text: str) -> float:
+    """Return how wide a line of small text is, in inches."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     width, _, _ = canvas.get_renderer().get_text_width_height_descent(
-        text, FontProperties(size=size), ismath=False
+        text, FontProperties(size=SMALL), ismath=False
     )
     return float(width) / figure.dpi
 

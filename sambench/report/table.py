@@ -215,7 +215,7 @@ def points(margin: float) -> str:
     return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-def _form(value: float, digits: int = 3) -> str:
-    """Return the format of so many significant digits: no exponent from 0.001 on."""
+def _form(value: float) -> str:
+    """Return the format of three significant digits: no exponent from 0.001 on."""
     magnitude = math.floor(math.log10(abs(value))) if value else 0
-    return f".{max(0, digits - 1 - magnitude)}f" if magnitude >= -3 else f".{digits - 1}e"
+    return f".{max(0, 2 - magnitude)}f" if magnitude >= -3 else ".2e"

@@ -102,17 +102,17 @@ def _said(found: RankCorrelation | None) -> str:
 def batches(_: Material, setting: Setting) -> Drawn:
     """Draw the values of all batches of all runs of each optimizer, and their percentiles."""
     found = [
-        (line.title, record, spectrum)
+        (line.title, record, str(value_at(record, "hessian.definition")), spectrum)
         for line in setting.lines
         for record in line.completed
         if len(spectrum := _of_batches(record))
     ]
-    usual = Counter(_definition(record) for _, record, _ in found).most_common(1)
-    sound = [one for one in found if not collapsed(one[1]) and _definition(one[1]) == usual[0][0]]
+    usual = Counter(definition for *_, definition, _ in found).most_common(1)
+    sound = [one for one in found if not collapsed(one[1]) and one[2] == usual[0][0]]
     if not sound:
         return "no run that has not collapsed has a batch spectrum"
     values = {
-        title: np.concatenate([spectrum for _, _, spectrum in runs])
+        title: np.concatenate([spectrum for *_, spectrum in runs])
         for title, runs in by_key(sound, lambda one: one[0]).items()
     }
     labels = sorted(values, key=lambda label: float(np.median(values[label])))
@@ -130,10 +130,6 @@ def batches(_: Material, setting: Setting) -> Drawn:
     name = usual[0][0].removeprefix("batch-").replace("-", " ").capitalize()
     ax.set_xlabel(f"{name} of a batch's Hessian")
     return figure, caption("batches", name=name)
-
-
-def _definition(record: RunRecord) -> str:
-    return str((record.hessian or {}).get("definition"))
 
 
 def _of_batches(record: RunRecord) -> Floats:

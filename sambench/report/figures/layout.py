@@ -202,9 +202,9 @@ def _spread(heights: Floats, step: float) -> Floats:
     return inside
 
 
-def round_ticks(axis: Axis, most: int = 6, *, integer: bool = False) -> None:
-    """Have evenly spaced round numbers, at most so many."""
-    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer))
+def round_ticks(axis: Axis, *, integer: bool = False) -> None:
+    """Have evenly spaced round numbers, at most six."""
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=integer))
 
 
 def percent_ticks(axis: Axis, most: int = 6) -> None:
