@@ -6,7 +6,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -157,6 +157,11 @@ class Group:
     def completed(self) -> tuple[RunRecord, ...]:
         """Those of these that count."""
         return tuple(record for record in self.records if record.status == COMPLETED)
+
+    @functools.cached_property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, in order of label; none where no completed run has them."""
+        return next((names for r in self.completed if (names := (r.data or {}).get("classes"))), ())
 
     @functools.cached_property
     def repeats(self) -> tuple[Repeat, ...]:

@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sambench.analysis.inference import Floats
 from sambench.files.arrays import Arrays, read_arrays
@@ -87,7 +87,9 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
         (f"|λ| ≤ {short(scale)}", section["zero_mass"]),
         (f"λ < −{short(scale)}", section["negative_mass"]),
     ):
-        ax.plot([], [], " ", label=f"{what}: {_percent(share['value'], share['stderr'])}")
+        value, error = 100 * share["value"], 100 * share["stderr"]
+        digits = min(4, max(1, 1 - math.floor(math.log10(error)))) if error > 0 else 1
+        ax.plot([], [], " ", label=f"{what}: {value:.{digits}f} ± {error:.{digits}f} %")
     figure.legend(fontsize=SMALL, frameon=False, loc="outside lower center", ncols=2,
                   handlelength=1.2)  # fmt: skip
     bare(ax)
@@ -107,7 +109,7 @@ def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Li
     """
     x, mean, error, resolved = (arrays[name] for name in DENSITY)
     ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
                     color=BLUE, alpha=0.3, lw=0)  # fmt: skip
     above = np.where(mean > own, mean, np.nan)
@@ -115,11 +117,6 @@ def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Li
     low = np.full(len(resolved), 3 * floor)
     (marks,) = ax.plot(resolved, low, "|", color=VERMILION, ms=4, mew=0.6)
     return curve, marks
-
-
-def _percent(value: float, stderr: float) -> str:
-    digits = min(4, max(1, 1 - math.floor(math.log10(100 * stderr)))) if stderr > 0 else 1
-    return f"{100 * value:.{digits}f} ± {100 * stderr:.{digits}f} %"
 
 
 def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:

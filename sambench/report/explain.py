@@ -22,7 +22,9 @@ from sambench.store.search_record import SearchRecord
 
 PathOf = Callable[[RunRecord], Path]
 
-TEMPLATE = "explain.txt"
+told = partial(lines_of, "explain.txt")
+"""Returns the lines of an explanation, of some facts."""
+
 MOST_NAMED = 12
 """Cells that a message names."""
 
@@ -58,15 +60,13 @@ def sources_of(
     for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
         over = (one.setting, "over settings")
-        yield Source(
-            partial(lines_of, TEMPLATE, "comparison", found=one), (over, titles, _names(one.metric))
-        )
+        yield Source(partial(told, "comparison", found=one), (over, titles, _names(one.metric)))
     for finding in findings:
         names = (finding.name, finding.sentence)
-        yield Source(partial(lines_of, TEMPLATE, "claim", found=finding), (("claim",), names))
+        yield Source(partial(told, "claim", found=finding), (("claim",), names))
     for name, tuning in zip(names_of(search), search.tunings, strict=True) if search else ():
         facts = {"name": name, "tuning": tuning, "chosen": chosen_text(tuning)}
-        yield Source(partial(lines_of, TEMPLATE, "search", **facts), (("search",), (name,)))
+        yield Source(partial(told, "search", **facts), (("search",), (name,)))
 
 
 def _names(metric: Metric) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> list[str
     others = [record for record in line.records if record.id not in used]
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
     least_sd = rounding_sd(group, metric)
-    return lines_of(TEMPLATE, "cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
+    return told("cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

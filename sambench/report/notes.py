@@ -127,10 +127,9 @@ def few_batches(group: Group, columns: Iterable[Metric]) -> tuple[str, ...]:
 
 def positive_class(group: Group, columns: Iterable[Metric]) -> tuple[str, ...]:
     """Say which class sensitivity and specificity are of, where a table has them."""
-    found = ((r.data or {}).get("classes") for r in group.completed)
-    classes = next(filter(None, found), None)
-    asked = any(one.name in OF_A_CLASS for one in columns)
-    return notes("positive", classes=[*map(isolated, classes)]) if asked and classes else ()
+    if not group.classes or all(one.name not in OF_A_CLASS for one in columns):
+        return ()
+    return notes("positive", classes=[*map(isolated, group.classes)])
 
 
 def run_notes(group: Group) -> Iterable[str]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from sambench.analysis.inference import Floats
 from sambench.report import style
@@ -224,7 +224,7 @@ def cost_axis(ax: Axes, values: Sequence[float]) -> None:
     if high / low < WIDE or len(known) < len(values):
         most = max(2, int(_inches_wide(ax) / 0.36))
         ax.xaxis.set_major_locator(MaxNLocator(min(5, most), steps=[1, 2, 2.5, 5, 10]))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        ax.xaxis.set_major_formatter(lambda value, _: short(value))
         ax.margins(x=0.06)
         return
     log_axis(ax, "x", low, high)
@@ -269,7 +269,7 @@ def log_axis(ax: Axes, which: str, low: float, high: float, most: int = 5) -> No
     axis = ax.xaxis if which == "x" else ax.yaxis
     (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     axis.set_major_locator(FixedLocator(round_numbers(low, high, most)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_major_formatter(lambda value, _: short(value))
     axis.set_minor_locator(NullLocator())
 
 
@@ -287,7 +287,7 @@ def asinh_axis(ax: Axes, low: float, high: float, width: float) -> None:
         if low <= tick <= high and (gaps >= apart * (ends[1] - ends[0])).all():
             ticks.append(tick)
     ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value).replace("-", "−")))
+    ax.xaxis.set_major_formatter(lambda value, _: short(value).replace("-", "−"))
     ax.xaxis.set_minor_locator(NullLocator())
 
 

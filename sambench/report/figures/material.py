@@ -48,12 +48,6 @@ class Setting:
         return tuple(line for line in self.group.lines if line.completed)
 
     @property
-    def classes(self) -> Sequence[str]:
-        """Names of the classes, in order of label; none where no record has them."""
-        done = self.group.completed
-        return next((names for r in done if (names := (r.data or {}).get("classes"))), ())
-
-    @property
     def titles(self) -> Mapping[str, str]:
         """How each line is printed, by label."""
         return {line.label: line.title for line in self.lines}

@@ -69,10 +69,9 @@ def roc(material: Material, setting: Setting) -> Drawn:
     figure, ax = _over_grey(setting, drawn, numbers, gid="mean")
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
-    names = setting.classes
     counts = number_of_runs(len(areas) for _, areas in curves.values())
     others = len(curves) > len(setting.named)
-    return figure, caption("roc", names=names, runs=counts, others=others)
+    return figure, caption("roc", names=setting.group.classes, runs=counts, others=others)
 
 
 def _predicted(material: Material, setting: Setting) -> dict[str, list[Predictions]]:
@@ -115,7 +114,8 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     matrices = [np.sum([*map(confusion_matrix, found)], axis=0) for found in runs.values()]
     classes = len(matrices[0])
     numbers = [str(k) for k in range(classes)]
-    names = [*setting.classes] if len(setting.classes) == classes else numbers
+    told = [*setting.group.classes]
+    names = told if len(told) == classes else numbers
     titles = [setting.titles[label] for label in runs]
     figure, grid = layout.panels(titles, x="Predicted class", y="True class", left=0.36)
     known = classes <= MOST_NUMBERS and style.can_be_written("".join(names))
