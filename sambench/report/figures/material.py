@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -62,28 +62,20 @@ class Setting:
         cells = {line.label: self.cell(line, "accuracy") for line in self.lines}
         return {label: cell for label, cell in cells.items() if cell.mean is not None}
 
-    @cached_property
-    def named(self) -> tuple[str, ...]:
-        """Labels of the optimizers that stand out in colour: all, or of many the leaders.
+    def looks(self, among: Container[str]) -> Mapping[str, tuple[str, Any]]:
+        """Return colour and dashes of those among some optimizers that stand out.
 
-        The leaders are the three of highest mean accuracy, beside the baseline.
+        These are all, or of many the baseline, which is black, and the leaders: the three others of
+        highest mean accuracy.
         """
-        labels = [line.label for line in self.lines]
-        if len(labels) <= MOST_COLOURS:
-            return tuple(labels)
-        first = [self.group.first.label] if self.group.first else []
-        means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
+        labels = [line.label for line in self.lines if line.label in among]
+        first = [one.label for one in [self.group.first] if one and one.label in among]
         others = [label for label in labels if label not in first]
-        others.sort(key=lambda label: -means.get(label, 0.0))
-        return (*first, *others[:LEADERS])
-
-    def looks(self, among: Iterable[str]) -> Mapping[str, tuple[str, Any]]:
-        """Return colour and dashes of the named optimizers among some; the baseline is black."""
-        first, there = self.group.first, {*among}
-        given: dict[str, tuple[str, Any]] = {first.label: ("black", "-")} if first else {}
-        others = (label for label in self.named if label not in given)
-        given |= dict(zip(others, zip(COLOURS, STYLES, strict=True), strict=False))
-        return {label: look for label, look in given.items() if label in there}
+        if len(labels) > MOST_COLOURS:
+            means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
+            others = sorted(others, key=lambda label: -means.get(label, 0.0))[:LEADERS]
+        given = zip(others, zip(COLOURS, STYLES, strict=True), strict=False)
+        return {**dict.fromkeys(first, ("black", "-")), **dict(given)}
 
 
 @dataclass(frozen=True, kw_only=True)

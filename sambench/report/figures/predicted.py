@@ -70,7 +70,7 @@ def roc(material: Material, setting: Setting) -> Drawn:
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
     counts = number_of_runs(len(areas) for _, areas in curves.values())
-    others = len(curves) > len(setting.named)
+    others = len(curves) > len(setting.looks(curves))
     return figure, caption("roc", names=setting.group.classes, runs=counts, others=others)
 
 

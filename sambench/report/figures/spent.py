@@ -44,10 +44,12 @@ def _machines(setting: Setting) -> list[str]:
 
 
 def _points(setting: Setting, cost: str) -> list[Point]:
+    cells = setting.accuracies
+    named = setting.looks(cells)
     return [
-        (line.title, spent, setting.accuracies[line.label], line.label in setting.named)
+        (line.title, spent, cells[line.label], line.label in named)
         for line in setting.lines
-        if line.label in setting.accuracies and (spent := setting.cell(line, cost).mean) is not None
+        if line.label in cells and (spent := setting.cell(line, cost).mean) is not None
     ]
 
 
@@ -135,7 +137,7 @@ def learning(material: Material, setting: Setting) -> Drawn:
         loss=quantity == LOSS,
         several=any(curve.runs > 1 for curve in curves.values()),
         runs=number_of_runs(curve.runs for curve in curves.values()),
-        others=len(curves) > len(setting.named),
+        others=len(curves) > len(setting.looks(curves)),
         machines=_machines(setting),
     )
 

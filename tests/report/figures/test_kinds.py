@@ -201,6 +201,19 @@ def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store) -> None
     assert len(figure.axes[0].lines) == len(names)
 
 
+@pytest.mark.parametrize("kind", ["learning", "roc", "reliability"])
+def test_where_the_leaders_have_no_files_the_best_of_the_others_stand_out(
+    add: RunMaker, store: Store, kind: str
+) -> None:
+    best = ("adam", "sam", "asam", "gsam")
+    runs = [add(name, accuracy=0.9, files=()) for name in best]
+    others = ("wsam", "crsam", "gcsam", "fsam")
+    runs += [add(name, accuracy=0.7 - 0.05 * n) for n, name in enumerate(others)]
+    (legend,) = figure_of(draw(kind, runs, store)).legends
+    names = [text.get_text().partition(",")[0] for text in legend.get_texts()]
+    assert sorted(names) == ["CR-SAM", "F-SAM", "GCSAM", "WSAM"]
+
+
 def test_flatness_leaves_out_what_cannot_be_trusted(add: RunMaker, store: Store) -> None:
     runs = [
         *pair(add),
