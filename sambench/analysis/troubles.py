@@ -54,7 +54,7 @@ def troubles(
         },
         "collapsed": _named(filter(collapsed, done)),
         "target not met": _named(missed),
-        "not converged": _unconverged(done),
+        "not converged": _named(filter(_unconverged, done), _unconverged),
         "skipped": _named(filter(skipped, done), skipped),
         "leaked": _named(
             filter(leaked, done),
@@ -140,12 +140,7 @@ def _begun(record: RunRecord) -> str:
     )
 
 
-def _unconverged(records: Sequence[RunRecord]) -> Runs:
-    """Return the runs with measurements that did not converge, and which these are."""
-    found: dict[str, list[str]] = {}
-    for metric in METRICS:
-        if metric.converged:
-            for record, sure in zip(records, metric.trusted(records), strict=True):
-                if not sure:
-                    found.setdefault(record.name, []).append(metric.in_text)
-    return {r.name: ", ".join(found[r.name]) for r in records if r.name in found}
+def _unconverged(record: RunRecord) -> str:
+    """Name the measurements of a run that did not converge."""
+    can_fail = (metric for metric in METRICS if metric.converged)
+    return ", ".join(metric.in_text for metric in can_fail if not all(metric.trusted([record])))

@@ -9,7 +9,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.comparison import BETTER, WORSE, Comparison
+from sambench.analysis.comparison import BETTER, Comparison
 from sambench.analysis.decision import (
     Decision,
     coarse,
@@ -217,7 +217,6 @@ def _flatness(study: Study) -> str:
     told = {(one.candidate, one.verdict) for one in found}
     spoiled = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
     better_sides = (one.candidate if one.gains else one.baseline for one in spoiled)
-    flatter = [one for one in found if one.verdict == BETTER]
     facts = _spoken_of(study, found)
     if len({one.setting for one in of_each if one.n}) == 1:
         facts["where"] = ""
@@ -225,8 +224,6 @@ def _flatness(study: Study) -> str:
         "flatness",
         **facts,
         study=study,
-        flatter=sorted(flatter, key=lambda one: one.estimate or 0.0),
-        sharper=[one for one in found if one.verdict == WORSE],
         held_back=list(dict.fromkeys(better_sides)),
         alone=[o for o in of_each if o.shown and (o.candidate, o.verdict) not in told],
     )

@@ -64,24 +64,15 @@ def _draw(material: Material) -> Made:
         )
     else:
         for setting in material.settings:
-            yield from of_setting(material, setting)
-    yield from over_all_ranks(material)
+            where = setting.group.title
+            for kind, title, draw in OF_A_SETTING:
+                stem = f"figure-{kind}-{slug(where)}"
+                yield from made(stem, f"{title}, {where}", draw(material, setting))
+    yield from made("figure-ranks", "Critical-difference diagram", ranks(material))
 
 
-def of_setting(material: Material, setting: Setting, kinds: str = "") -> Made:
-    """Yield the figures of a setting, or those alone whose kind begins so."""
-    for kind, title, draw in OF_A_SETTING:
-        if kind.startswith(kinds):
-            stem = f"figure-{kind}-{slug(setting.group.title)}"
-            yield from _made(stem, f"{title}, {setting.group.title}", draw(material, setting))
-
-
-def over_all_ranks(material: Material) -> Made:
-    """Yield the diagram of ranks over all settings."""
-    yield from _made("figure-ranks", "Critical-difference diagram", ranks(material))
-
-
-def _made(stem: str, title: str, drawn: Drawn) -> Made:
+def made(stem: str, title: str, drawn: Drawn) -> Made:
+    """Yield a figure, or the sentence that says why it was not drawn; nothing where none is due."""
     if isinstance(drawn, str):
         yield f"{title}: {drawn}."
     elif drawn is not None:

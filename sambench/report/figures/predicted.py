@@ -94,7 +94,7 @@ def reliability_curves(material: Material, setting: Setting) -> Drawn:
     figure, ax = _over_grey(setting, curves, numbers, marker="o", ms=2.4, mew=0, gid="curve")
     classes = max(found[0].probabilities.shape[1] for found in runs.values())
     low = 0.5 if classes == 2 else 0.0
-    least = min((float(accuracy.min(initial=1.0)) for _, accuracy in curves.values()), default=low)
+    least = min(float(accuracy.min(initial=1.0)) for _, accuracy in curves.values())
     ax.set(xlim=(low, 1.02), ylim=(min(low, least - 0.02), 1.02), xlabel="Confidence",
            ylabel="Accuracy")  # fmt: skip
     return figure, caption(

@@ -161,11 +161,17 @@ def material_of(runs: Runs, store: Store) -> Material:
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | str, ...]:
     """Draw the figures of runs whose kind begins so."""
     material = material_of(runs, store)
-    over_all = {"accuracy": gallery.accuracy, "ranks": gallery.over_all_ranks}
-    if kind in over_all:
-        return tuple(over_all[kind](material))
-    settings = material.settings
-    return tuple(one for found in settings for one in gallery.of_setting(material, found, kind))
+    if kind == "accuracy":
+        return tuple(gallery.accuracy(material))
+    if kind == "ranks":
+        return tuple(gallery.made("ranks", "Ranks", gallery.ranks(material)))
+    return tuple(
+        one
+        for setting in material.settings
+        for name, title, drawn in gallery.OF_A_SETTING
+        if name.startswith(kind)
+        for one in gallery.made(name, title, drawn(material, setting))
+    )
 
 
 def figure_of(made: tuple[Picture | str, ...]) -> Figure:
