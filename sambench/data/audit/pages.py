@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -78,11 +77,11 @@ def _blocks(audit: Audit) -> list[str]:
     templates.globals |= {"EXPECTED": EXPECTED, "MOST_ROWS": MOST_ROWS}
     templates.filters |= {
         "cell": lambda text: text.replace("|", r"\|"),
-        "groups": _groups,
         "how": _how,
         "largest": lambda families: some(max(families, key=len), limit=10),
         "number": _number,
         "percent": lambda share: f"{100 * share:.1f} %",
+        "some": some,
     }
     ids = {id for link in audit.conflicts for id in (link.first, link.second)}
     conflicting = sum(1 for family in audit.families if ids & set(family))
@@ -96,13 +95,6 @@ def _how(link: Link, *, named: bool = False) -> str:
         return link.kind
     alike = f"{link.distance} of 64 bits differ, correlation {link.correlation:.2f}"
     return f"{link.kind}: {alike}" if named else alike
-
-
-def _groups(groups: Sequence[Sequence[str]]) -> str:
-    if not groups:
-        return "none"
-    shown = some([" = ".join(group) for group in groups], limit=5)
-    return f"{sum(map(len, groups))} images in {_number(len(groups), 'group')} ({shown})"
 
 
 def _number(count: int, what: str, several: str | None = None) -> str:
