@@ -167,9 +167,8 @@ class _Gaps:
     def __init__(self, scope: Scope, metric: Metric) -> None:
         self.scope, self.metric = scope, metric
         self._tables = [(g, tabulate(g, metric)) for g in scope.groups]
-        ratios = [found for g in scope.groups if (found := g.test_over_train) is not None]
-        self.ratio = sum(ratios) / len(ratios) if ratios else None
-        self.design = FOLDS if ratios else SEEDS
+        self.ratio = sum(g.test_over_train for g in scope.groups) / len(scope.groups)
+        self.design = FOLDS if scope.groups[0].folds else SEEDS
         self.least_sd = inference.sd_of_mean([rounding_sd(g, metric) for g in scope.groups])
 
     def of(self, labels: Sequence[str], less: str | None = None) -> Floats:

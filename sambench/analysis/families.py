@@ -26,7 +26,7 @@ class _Column:
     values: Floats  # (units,), logarithms for a ratio
     imputed: Floats  # with lost units at what they count as; without them where that is unknown
     spoiled: tuple[bool, bool]  # sides with runs that cannot be counted and speak against them
-    ratio: float | None  # n_test / n_train of folds
+    ratio: float  # n_test / n_train of folds, else 0
     network: str  # and data set
 
     @property
@@ -93,7 +93,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             metric=metric,
             baseline=group.lines[0].label,
             candidate=line.label,
-            design=SEEDS if group.test_over_train is None else FOLDS,
+            design=FOLDS if group.folds else SEEDS,
             wins=float(wins[:, place].sum()),
             pairs=int(paired[:, place].sum()),
             lost=(int(lost[:, 0].sum()), int(lost[:, place + 1].sum())),
@@ -121,7 +121,6 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
     own = [np.column_stack([column.values, column.imputed]) for column in columns]
     table, keys = inference.side_by_side([column.keys for column in columns], own)
     both, design = inference.over_settings(table, networks, every[0].design)
-    ratios = [column.ratio for column in columns if column.ratio is not None]
     return _Column(
         made=replace(
             every[0],
@@ -138,7 +137,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
         values=both[:, 0],
         imputed=both[:, 1],
         spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
-        ratio=sum(ratios) / len(ratios) if ratios else None,
+        ratio=sum(column.ratio for column in columns) / len(columns),
         network="",
     )
 
@@ -150,7 +149,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     """
     design, metric = columns[0].made.design, columns[0].made.metric
     values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
-    ratios = np.array([column.ratio or 0.0 for column in columns])
+    ratios = np.array([column.ratio for column in columns])
     least = np.array([column.made.least_sd for column in columns])
     found = inference.moments(values, ratios, least)
     half = inference.half_widths(found, len(columns))

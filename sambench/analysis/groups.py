@@ -175,10 +175,10 @@ class Group:
         return len({found[:2] for found in self.repeats}) > 1
 
     @functools.cached_property
-    def test_over_train(self) -> float | None:
-        """Mean n_test / n_train of the folds, 1 / (k - 1) if unknown; None on one test part."""
+    def test_over_train(self) -> float:
+        """Mean n_test / n_train of the folds, 1 / (k - 1) if unknown; 0 on one test part."""
         if not self.folds:
-            return None
+            return 0.0
         sizes = [(data.get("test"), data.get("train")) for r in self.records if (data := r.data)]
         known = [test / train for test, train in sizes if test and train]
         folds = len({found[1] for found in self.repeats})

@@ -133,9 +133,7 @@ class Moments:
 
 
 def moments(
-    differences: Floats,
-    test_over_train: Floats | float | None = None,
-    least_sd: Floats | float = 0.0,
+    differences: Floats, test_over_train: Floats | float = 0.0, least_sd: Floats | float = 0.0
 ) -> Moments:
     """Return mean, SD and standard error of each column of differences, shape (units, H).
 
@@ -153,8 +151,7 @@ def moments(
         squares = (np.where(there, differences - mean, 0.0) ** 2).sum(axis=0)
         sd = np.sqrt(squares / np.where(units > 1, units - 1, np.nan))
         sd = np.where(sd <= rounding, 0.0 * sd, sd)
-        share = 0.0 if test_over_train is None else test_over_train
-        error = np.maximum(sd, least_sd) * np.sqrt(1 / units + share)
+        error = np.maximum(sd, least_sd) * np.sqrt(1 / units + test_over_train)
     return Moments(mean=mean, sd=sd, units=units, error=error)
 
 

@@ -95,9 +95,7 @@ def family(model: str) -> str | None:
     return next((name for name in FAMILIES if plain.startswith(name)), None)
 
 
-def lines_of(
-    groups: Iterable[Group], model: str | None, optimizer: str
-) -> list[tuple[Group, Line]]:
+def lines_of(groups: Iterable[Group], model: str, optimizer: str) -> list[tuple[Group, Line]]:
     """Return the lines with completed runs of one of the papers' architectures and an optimizer."""
     return [
         (group, line)

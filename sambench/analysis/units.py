@@ -130,7 +130,6 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
     Where the group has several test parts, seeds of a fold are averaged first and the interval is
     the corrected resampled t's.
     """
-    folds = group.test_over_train
     done = list(line.read(metric))
     used = [(run.record, run.value) for run in done if run.comparable]
     there, back = (math.log, math.exp) if metric.ratio else (float, float)
@@ -147,7 +146,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
             sd = math.sqrt(math.fsum((unit - middle) ** 2 for unit in units) / (number - 1))
             spread = back(sd)
             surely = max(sd, rounding_sd(group, metric))
-            half = t_quantile(number - 1) * surely * math.sqrt(1 / number + (folds or 0.0))
+            half = t_quantile(number - 1) * surely * math.sqrt(1 / number + group.test_over_train)
             low, high = back(middle - half), back(middle + half)
     collapsed = sum(map(attrgetter("collapsed"), done))
     return Summary(
