@@ -110,13 +110,13 @@ def _shared(groups: Sequence[Group], metric: Metric) -> tuple[str, ...]:
     return shared if groups[0].lines[0].label in shared else ()
 
 
-def decide(study: Study, scope: Scope | None = None) -> Decision | None:
-    """Return what may be chosen among a scope, `find_scope`'s if none is given; None for nothing.
+def decide(study: Study) -> Decision | None:
+    """Return what may be chosen among the scope that `find_scope` finds; None for nothing.
 
     So it is where fewer than two optimizers have runs to compare, or where, on unequal units, each
     is shown worse than another.
     """
-    scope = scope or find_scope(study)
+    scope = find_scope(study)
     if scope is None or len(scope.labels) < 2:
         return None
     gaps = _Gaps(scope, find_metric(study.primary))

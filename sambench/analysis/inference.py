@@ -163,9 +163,9 @@ def sign_flips(units: int) -> Floats:
     that are drawn besides that of ones, which keeps the test valid (Phipson and Smyth 2010).
     """
     if units <= EXACT_UNITS:
-        places = np.arange(2 ** max(units - 1, 0))[:, None]
-        bits = (places >> np.arange(max(units - 1, 0))) & 1
-        flips = np.column_stack([np.ones(len(places)), 1.0 - 2.0 * bits])[:, :units]
+        places = np.arange(2 ** (units - 1))[:, None]
+        bits = (places >> np.arange(units - 1)) & 1
+        flips = np.column_stack([np.ones(len(places)), 1.0 - 2.0 * bits])
     else:
         drawn = np.random.default_rng(0).integers(0, 2, size=(DRAWN, units), dtype=np.int8)
         flips = np.vstack([np.ones(units), 1.0 - 2.0 * drawn])

@@ -65,12 +65,9 @@ class Metric:
         return tuple(map(self._printed, values_at(records, self.column), records))
 
     def _printed(self, found: object, record: RunRecord) -> float | None:
-        if not isinstance(found, float):
-            if isinstance(found, list | tuple) and found:
-                found = math.fsum(found) / len(found)
-            elif isinstance(found, bool) or not isinstance(found, int):
-                return None
-        if not math.isfinite(found):
+        if isinstance(found, list | tuple) and found:
+            found = math.fsum(found) / len(found)
+        if not isinstance(found, int | float) or not math.isfinite(found):
             return None
         if self.two_classes != 1.0 and len((record.data or {}).get("classes") or ()) == 2:
             return self.scale * self.two_classes * found

@@ -37,8 +37,6 @@ class Table:
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
         there = np.isfinite(of_runs)
-        if len(self.keys) == len(self.unit):  # a run each
-            return np.where(there, of_runs, np.nan)
         sums, numbers = np.zeros((2, len(self.keys), of_runs.shape[1]))
         np.add.at(sums, self.unit, np.where(there, of_runs, 0.0))
         np.add.at(numbers, self.unit, there)

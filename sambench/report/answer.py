@@ -44,13 +44,12 @@ def answer_text(study: Study) -> tuple[str, ...]:
     part = f"These are the runs with {study.part} alone." if study.part else ""
     if nothing := _nothing_to_say(study):
         return (f"{part} {nothing}".strip(),)
-    scope = find_scope(study)
-    if decision := decide(study, scope):
+    if decision := decide(study):
         design = FOLDS if decision.scope.groups[0].folds else SEEDS
         choice = said("choice", study=study, decision=decision, design=design)
         chosen = [choice, _cost(study, decision)]
     else:
-        chosen = [said("no_choice", study=study, scope=scope)]
+        chosen = [said("no_choice", study=study, scope=find_scope(study))]
     few_images = on_few_images(study.groups, study.primary_metric)
     parts = [
         " ".join(filter(None, (part, _which(study), *few_images))),

@@ -84,10 +84,7 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
         for label in sides[:2]:
             lines = [one for group in groups for one in group.line(label).optimizers]
             for key in lines[0] if len({line["name"] for line in lines}) == 1 else ():
-                there = [line.get(key) for line in lines]
-                if there.count(there[0]) == len(there):
-                    continue
-                values = list(dict.fromkeys(map(setting_text, there)))
+                values = list(dict.fromkeys(setting_text(line.get(key)) for line in lines))
                 if len(values) > 1:
                     told[f"{study.title_of(label)}'s {key} ({listed(values, MOST_VALUES)})"] = None
     return f"Pooled, though not the same in each setting: {listed([*told])}." if told else ""
