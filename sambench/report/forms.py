@@ -19,6 +19,7 @@ from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 from sambench.errors import visible
 from sambench.files.atomic import csv_text
+from sambench.files.yaml_text import read_own_yaml
 from sambench.report.table import Cell, Document, Section, Table, slug
 from sambench.report.wording import environment
 
@@ -33,16 +34,7 @@ Rows = Iterable[Iterable[Any]]
 VERSION = 2
 """Of `--json`."""
 
-_ESCAPES = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-        "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "–": "--", "“": "``", "”": "''",
-        "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "§": r"$^{\S}$", "≈": r"$^{\approx}$",
-        "*": r"$^{*}$", "×": r"$\times$", "÷": r"$\div$", "≥": r"$\geq$", "≤": r"$\leq$",
-        "[": "{[}",
-    }
-)  # fmt: skip
+_ESCAPES = str.maketrans(read_own_yaml("sambench.report", "latex.yaml"))
 _UNITS, _MINUS = re.compile(r" \(\d+\)"), re.compile(r"(?<!\w)-(?=\d)")
 
 
