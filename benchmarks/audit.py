@@ -45,7 +45,7 @@ def alike(number: int, generator: np.random.Generator) -> Hashes:
 
 def search(hashes: Hashes, distance: int) -> int:
     """Count near pairs by the audit's search."""
-    return sum(len(pairs) for pairs, _ in near_pairs(hashes, distance))
+    return sum(len(pairs) for pairs, _ in near_pairs(hashes, hashes, distance))
 
 
 def pictures(number: int, side: int, seed: int) -> Iterator[NDArray[np.uint8]]:

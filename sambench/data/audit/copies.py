@@ -224,16 +224,15 @@ def find_turned(
 
 def near_pairs(
     hashes: NDArray[np.uint64],
+    others: NDArray[np.uint64],
     distance: int,
     progress: Progress = _NOBODY,
-    others: NDArray[np.uint64] | None = None,
 ) -> Iterator[tuple[Integers, Integers]]:
     """Yield every pair i < j of hashes within the distance once, sorted, in blocks.
 
     Each block has positions, shape (P, 2), and how many bits of each pair differ, shape (P,). The
-    second of a pair is of the `others` where they are given, as many.
+    second of a pair is of the `others`, as many, which may be the same.
     """
-    others = hashes if others is None else others
     number, start, held = len(hashes), 0, 0
     pairs, distances = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     while start < number:
@@ -303,7 +302,7 @@ def _near(
     likely: list[Pair] = []
     seen = np.zeros((reach + 1, _STEPS), dtype=np.int64)
     hashes, theirs = looks.hashes[positions], others.hashes[positions]
-    for places, apart in near_pairs(hashes, reach, progress, theirs):
+    for places, apart in near_pairs(hashes, theirs, reach, progress):
         pairs = positions[places]
         agreement = _correlations(looks, others, pairs)
         step = np.clip((agreement + 1) / 2 * _STEPS, 0, _STEPS - 1).astype(np.int64)

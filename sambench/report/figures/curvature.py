@@ -26,7 +26,6 @@ from sambench.report.figures.material import Drawn, Material, Setting, caption
 from sambench.report.style import BLUE, GREY, PALE, SMALL, VERMILION, bare, place
 from sambench.store.record import RunRecord
 
-ACCURACY = "Test accuracy (%)"
 PERCENTILES = (5, 25, 50, 75, 95)
 RUN: dict[str, Any] = {"ls": "", "marker": "o", "color": PALE, "ms": 2.4, "mew": 0, "zorder": 1}
 UNTRUSTED: dict[str, Any] = {
@@ -58,7 +57,7 @@ def flatness(_: Material, setting: Setting) -> Drawn:
     some = any(len(found) < len(setting.group.completed) for _, found in drawn)
     for ax, (metric, found) in zip(panels, drawn, strict=True):
         _panel(ax, metric, found, setting.titles)
-        ax.set_ylabel("Test accuracy (%) of runs\nwith this curvature" if some else ACCURACY)
+        ax.set_ylabel("Test accuracy (%)" + " of runs\nwith this curvature" * some)
     return figure, caption(
         "flatness",
         interval=len({run.unit for run in runs}) >= LEAST_REPEATS,

@@ -20,8 +20,6 @@ from sambench.report.style import BLUE, COLUMN, GREY, LINE, PALE, SMALL, bare, p
 COSTS = (PASSES, SECONDS)
 LEFT, ABOVE, BELOW, HIGH = 0.5, 0.08, 0.42, 1.15
 LOSS = "train_loss"
-NAMES = {EPOCH: "Epochs", PASSES: "Gradient evaluations", SECONDS: "Training time (s)"}
-Curves = Mapping[str, LearningCurve]
 Point = tuple[str, float, Summary, bool]
 """Title of an optimizer, its mean cost, its accuracy, and whether it is one of the named."""
 
@@ -142,7 +140,7 @@ def learning(material: Material, setting: Setting) -> Drawn:
     )
 
 
-def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
+def _drawn(setting: Setting, curves: Mapping[str, LearningCurve], quantity: str) -> Figure:
     looks, titles = setting.looks(curves), setting.titles
     longest = max(len(titles[label]) for label in looks)
     columns = 4 if longest < 8 else 3 if longest < 14 else 1
@@ -167,7 +165,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
             high = max(float(curve.high.max()) for curve in curves.values())
             layout.log_axis(ax, "y", low, high, most=4)
             ax.set_ylim(low / 1.1, high * 1.1)
-        ax.set_xlabel(NAMES[axis])
+        ax.set_xlabel("Epochs" if axis == EPOCH else find_metric(axis).title)
         ax.set_xlim(left=0)
         layout.round_ticks(ax.xaxis, integer=axis == EPOCH)
         ax.xaxis.set_major_formatter(lambda value, _: layout.short(value))

@@ -192,7 +192,7 @@ def test_all_near_pairs_are_found_once_and_in_order(distance: int, monkeypatch) 
     patterns = generator.integers(0, 2**64, 9, dtype=np.uint64)[generator.integers(0, 9, 400)]
     flips = np.packbits(generator.random((400, 64)) < 0.06, axis=1).view(np.uint64)[:, 0]
     hashes = patterns ^ flips
-    found = [*near_pairs(hashes, distance)]
+    found = [*near_pairs(hashes, hashes, distance)]
     apart = {
         (i, j): (int(hashes[i]) ^ int(hashes[j])).bit_count()
         for i in range(400)
@@ -207,7 +207,8 @@ def test_all_near_pairs_are_found_once_and_in_order(distance: int, monkeypatch) 
 
 
 def test_equal_hashes_in_masses_come_in_blocks() -> None:
-    blocks = [len(pairs) for pairs, _ in near_pairs(np.zeros(2000, np.uint64), 8)]
+    hashes = np.zeros(2000, np.uint64)
+    blocks = [len(pairs) for pairs, _ in near_pairs(hashes, hashes, 8)]
     assert sum(blocks) == 2000 * 1999 // 2
     assert max(blocks) < 400_000
 
