@@ -96,11 +96,6 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         include = [(("include", number), grid) for number, grid in enumerate(self.include)]
         return [(("matrix",), self.matrix), *include]
 
-    def written_at(self, places: Mapping[Path, str]) -> Suite:
-        """Return the suite, which knows from now on where it was written."""
-        self.__dict__["places"] = places
-        return self
-
     def place(self, *path: str | int) -> str:
         """Return file and line of what was written there, or of what that is a part of."""
         while path not in self.places and path:
@@ -128,8 +123,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
                     runs.setdefault(config.id, ((number, config.fold or 0), config))
         ordered = [config for _, config in sorted(runs.values(), key=lambda item: item[0])]
         kept = self._without_excluded(ordered)
-        self._check_baseline(kept)
-        self._check_tables(kept)
+        self._check_report(kept)
         return tuple(kept)
 
     def _combinations(self) -> Sequence[Combination]:
@@ -193,15 +187,13 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
             raise self._wrong("exclude leaves no run", "exclude")
         return kept
 
-    def _check_baseline(self, configs: Sequence[RunConfig]) -> None:
+    def _check_report(self, configs: Sequence[RunConfig]) -> None:
         names = {str(config.optimizer["name"]) for config in configs}
         baseline = self.report.baseline
         if baseline is not None and baseline not in names:
             near, all_names = did_you_mean(baseline, names), ", ".join(sorted(names))
             said = f"baseline {baseline!r} is not among the optimizers{near}"
             raise self._wrong(f"{said}; they are: {all_names}", "report", "baseline")
-
-    def _check_tables(self, configs: Sequence[RunConfig]) -> None:
         for number, table in enumerate(self.tables):
             if not any(map(table.where.matches, configs)):
                 said = f"table {table.table} of {table.paper} is fed by no run ({table.where})"

@@ -51,7 +51,8 @@ def read_suite(given: Mapping[str, Any], where: str, places: Places | None = Non
         while path not in located:
             path = path[:-1]
         raise ConfigError(f"{located[path]}: {fault}") from None
-    return suite.written_at(located)
+    suite.__dict__["places"] = located
+    return suite
 
 
 def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:
