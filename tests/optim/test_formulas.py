@@ -121,12 +121,17 @@ def test_gsam_at_a_constant_rate_has_its_largest_radius() -> None:
     agree(found, expected(gsam_rule(RHO, 0.4), 3))
 
 
+@pytest.mark.parametrize("rate", ["of all", "of the group"])
 @pytest.mark.parametrize(
     ("lr", "rho"), [(1.0, 0.4), (0.55, 0.3), (0.1, 0.2), (0.01, 0.2), (2.0, 0.4)]
 )
-def test_the_radius_of_gsam_follows_the_learning_rate_and_is_clamped(lr: float, rho: float) -> None:
+def test_the_radius_of_gsam_follows_the_learning_rate_and_is_clamped(
+    lr: float, rho: float, rate: str
+) -> None:
     settings = {"rho_max": 0.4, "rho_min": 0.2, "lr_min": 0.1}
-    optimizer = build("gsam", network().parameters(), "sgd", lr=1.0, **settings)
+    group: dict[str, Any] = {"params": network().parameters()}
+    (settings if rate == "of all" else group)["lr"] = 1.0
+    optimizer = build("gsam", [group], "sgd", **settings)
     optimizer.param_groups[0]["lr"] = lr
     assert optimizer.method.rho() == pytest.approx(rho)  # type: ignore[attr-defined]
 

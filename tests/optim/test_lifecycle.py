@@ -111,7 +111,9 @@ def test_float32_and_float64_in_one_model() -> None:
     assert not any(map(torch.equal, before, model.parameters()))
 
 
-@pytest.mark.parametrize(("name", "setting"), [("asam", "scope"), ("looksam", "k")])
+@pytest.mark.parametrize(
+    ("name", "setting"), [("asam", "scope"), ("looksam", "k"), ("gsam", "lr_min")]
+)
 def test_what_must_be_the_same_in_all_groups(name: str, setting: str) -> None:
     model = network()
     values = ("weights", "all") if setting == "scope" else (2, 3)

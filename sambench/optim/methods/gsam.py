@@ -31,10 +31,14 @@ class GSAM(Method):
     )
     rho_min = Hyperparameter(0.02, help="radius at the lowest learning rate")
     alpha = Hyperparameter(0.01, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4))
-    lr_min = Hyperparameter(0.0, help="learning rate at which the radius is rho_min")
+    lr_min = Hyperparameter(0.0, shared=True, help="learning rate at which the radius is rho_min")
     lr_max = Hyperparameter(
         0.0, shared=True, later=True, help="learning rate at which it is rho_max; 0: the first"
     )
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer)
+        self.first = float(optimizer.param_groups[0]["lr"])
 
     @classmethod
     def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
@@ -66,8 +70,7 @@ class GSAM(Method):
         """Return the radius at the first group's learning rate; on the device where that is."""
         group = self.optimizer.param_groups[0]
         rate: float | Tensor = group["lr"]
-        first = group.get("initial_lr", self.optimizer.defaults["lr"])
-        highest = self.lr_max or float(group.get("max_lr", first))
+        highest = self.lr_max or float(group.get("max_lr", group.get("initial_lr", self.first)))
         span = highest - self.lr_min
         if span <= 0:
             return self.rho_max
