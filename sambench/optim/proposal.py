@@ -64,11 +64,11 @@ class Proposal:
         return all(bool(torch.isfinite(vector.norm())) for vector in self.vectors)
 
     def clip_(self, max_norm: float) -> None:
-        """Scale the vectors alike so that their sum is no longer than this."""
+        """Scale the vectors alike so that their sum, where applied, is no longer than this."""
         whole = self.direction
         if self.beside is not None:
             whole = self.beside[0] * self.beside[1] + whole
-        factor = (max_norm / (whole.norm() + 1e-6)).clamp(max=1.0)
+        factor = (max_norm / (whole.part(self.received).norm() + 1e-6)).clamp(max=1.0)
         for vector in self.vectors:
             vector.mul_(factor)
 

@@ -79,6 +79,23 @@ def test_the_direction_may_be_clipped_before_the_step() -> None:
     torch.testing.assert_close(flat(model), flat(clipped), rtol=0, atol=1e-9)
 
 
+def test_both_ways_to_clip_leave_out_layers_without_a_gradient() -> None:
+    """LookSAM's kept sharpness has a part on them, which no step applies."""
+    ends = []
+    for own in (True, False):
+        model = nn.ModuleList(network() for _ in range(2))
+        optimizer = build("looksam", model.parameters(), lr=0.1, k=9, max_norm=own * 1e-2)
+        for step in range(3):
+            for _ in optimizer.passes():
+                for each in model if step == 0 else model[:1]:
+                    closure_of(each, *batch(step))()
+            if not own:
+                nn.utils.clip_grad_norm_(model.parameters(), 1e-2)
+            optimizer.step()
+        ends.append(flat(model))
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
+
+
 def test_what_a_loop_can_do_wrong_is_said() -> None:
     model = network()
     closure = closure_of(model, *batch())
