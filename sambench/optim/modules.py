@@ -13,14 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.parallel import DistributedDataParallel
 
 from sambench.errors import ConfigError, SambenchWarning
-from sambench.optim.vector import layout
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
-WRITERS = {nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, nn.InstanceNorm2d.forward}
-"""Of torch's own normalisation, which while training writes to its buffers and never reads them."""
 
 SHARDED = (
     "{} shards the parameters, so norms over all of them are not known here: "
@@ -50,13 +47,13 @@ class Modules:
         self._beside: tuple[nn.Module, ...] = ()
         self._steps = 0
         self._modules: dict[nn.Module, None] = {}
-        self._spares: dict[tuple[nn.Module, str], tuple[Tensor, Tensor]] = {}
+        self._spares: dict[int, tuple[Tensor, Tensor]] = {}
         self._unseen = 0
         self._warned = False
 
     @contextmanager
     def watching(self, parameters: Sequence[Tensor]) -> Iterator[None]:
-        """Learn the modules that take part in a step, in its first pass; refuse sharded ones.
+        """Learn the modules that take part in a step, in its first pass.
 
         What is inside of one that runs counts although it did not run, since a layer that is
         skipped at random may run in a later pass of the same step.
@@ -67,7 +64,6 @@ class Modules:
         dynamo = sys.modules.get("torch._dynamo.utils")
         compiled = dynamo is not None and dynamo.counters["stats"]["unique_graphs"] > 0
         if self.given and (self._steps != 2 or compiled):
-            _refuse_sharded(self._modules)
             yield
             return
         thread = threading.get_ident()
@@ -80,7 +76,6 @@ class Modules:
 
         with register_module_forward_pre_hook(note) as hook:
             yield
-        _refuse_sharded(self._modules)
         if self.given:
             self._look_beside(parameters)
         elif not self._warned:
@@ -109,52 +104,50 @@ class Modules:
 
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:
-        """Give modules in training mode other buffers inside this context, their own back after.
+        """Give modules copies of their buffers inside this context, their own back after.
 
         So no pass inside leaves a trace on them, of whatever layer and momentum, even where it
-        raises or gives NaN. Modules other than torch's normalisation, which never reads its buffers
-        while training, get copies of their own. The spare buffers are the same in every step: a
-        captured CUDA graph goes on writing to them. A script's own buffers cannot be exchanged;
-        they are saved and written back.
+        raises or gives NaN; and what reads them, in evaluation mode within the pass, finds them.
+        The spare buffers are the same in every step: a captured CUDA graph goes on writing to them.
+        A script's own buffers cannot be exchanged; they are saved and written back.
         """
         self._warn_of_unseen()
-        training = [module for module in self._modules if module.training and module._buffers]
-        scripts = [m for m in training if isinstance(m, torch.jit.ScriptModule)]
-        self._make_spares([m for m in training if m not in scripts] if scripts else training)
-        spares = [(module._buffers, name, *pair) for (module, name), pair in self._spares.items()]
-        written = [buffer for script in scripts for buffer in script.buffers(recurse=False)]
-        saved = [buffer.clone() for buffer in written]
+        scripts = [m for m in self._modules if isinstance(m, torch.jit.ScriptModule)]
+        saved = [(b, b.clone()) for script in scripts for b in script.buffers(recurse=False)]
+        places = [
+            (module._buffers, name, own)
+            for module in self._modules
+            if module not in scripts
+            for name, own in module._buffers.items()
+            if own is not None
+        ]
+        known = self._spares.get
+        self._spares = {id(b): known(id(b)) or (b, torch.empty_like(b)) for *_, b in places}
+        for dtype in {own.dtype for *_, own in places}:  # a GPU takes those of one at once
+            pairs = [pair for pair in self._spares.values() if pair[0].dtype == dtype]
+            own_ones, spares = zip(*pairs, strict=True)
+            torch._foreach_copy_(spares, own_ones)
         try:
-            for buffers, name, _, spare in spares:
-                buffers[name] = spare
+            for buffers, name, own in places:
+                buffers[name] = self._spares[id(own)][1]
             yield
         finally:
-            for buffers, name, own, _ in spares:
+            for buffers, name, own in places:
                 buffers[name] = own
-            for buffer, value in zip(written, saved, strict=True):
+            for buffer, value in saved:
                 buffer.data.copy_(value)
 
-    def _make_spares(self, modules: Sequence[nn.Module]) -> None:
-        """Pair each buffer with one that stands in for it, that of an earlier step if it fits."""
-        before, self._spares = self._spares, {}
-        standing_in: dict[int, Tensor] = {}
-        copied: list[tuple[Tensor, Tensor]] = []
-        for module in modules:
-            for name, own in module._buffers.items():
-                if own is None:
-                    continue
-                known, spare = before.get((module, name), (None, None))
-                spare = standing_in.get(id(own), spare)
-                if spare is None or not (known is own or layout(spare) == layout(own)):
-                    spare = torch.zeros_like(own)
-                standing_in[id(own)] = spare
-                self._spares[module, name] = own, spare
-                hooked = module._forward_hooks or module._forward_pre_hooks
-                if hooked or "forward" in vars(module) or type(module).forward not in WRITERS:
-                    copied.append((spare, own))
-        if copied:
-            spares, own_ones = zip(*copied, strict=True)
-            torch._foreach_copy_(spares, own_ones)
+    def check_replicas(self, parameters: Iterable[Tensor], *, apart: bool) -> None:
+        """Refuse shards; warn where backward was within `no_sync`, which parts the replicas."""
+        if any(type(module).__name__ == "FullyShardedDataParallel" for module in self._modules):
+            raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
+        replicas = [m for m in self._modules if isinstance(m, DistributedDataParallel)]
+        alone = [module for module in replicas if not module.require_forward_param_sync]
+        inside = {id(parameter) for module in alone for parameter in module.parameters()}
+        if not apart and any(id(parameter) in inside for parameter in parameters):
+            said = "a pass ended within no_sync(), so replicas' weights part: run micro-batches in "
+            remedy = "one closure, the last of them synchronized, or give per_replica="
+            warnings.warn(said + remedy, SambenchWarning, stacklevel=2)
 
     def others(self, parameters: Iterable[Tensor]) -> list[Tensor]:
         """Return what else the modules have that requires a gradient."""
@@ -200,11 +193,6 @@ class Modules:
                 SambenchWarning,
                 stacklevel=2,
             )
-
-
-def _refuse_sharded(modules: Iterable[nn.Module]) -> None:
-    if any(type(module).__name__ == "FullyShardedDataParallel" for module in modules):
-        raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
 
 
 def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:

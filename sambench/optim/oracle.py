@@ -196,9 +196,11 @@ class GradientOracle:
 
     def collect(self) -> Vector:
         """Take the gradients within a pass, unscaled, with the decay that is part of the loss."""
+        if self._passes == 1:
+            self.modules.check_replicas(self.parameters, apart=self.apart)
         found = [parameter.grad is not None for parameter in self.parameters]
         if not any(found):
-            raise RuntimeError("no gradient: the closure must call backward() on the loss")
+            raise RuntimeError("no parameter has a gradient: the closure must call backward() on the loss")
         if self.scaler is not None:
             self._unscaled.append(SimpleNamespace(param_groups=[{"params": self.parameters}]))
             self.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]

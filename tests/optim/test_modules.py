@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SAM, build
@@ -225,3 +227,25 @@ def test_sharded_parameters_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="ZeroRedundancyOptimizer shards the parameters"):
         SAM(before.parameters(), ZeroRedundancyOptimizer, lr=0.1)
     assert torch.equal(flat(before), flat(network()))
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(("apart", "parts"), [("all", True), ("all but the last", False)])
+def test_replicas_that_would_part_are_told(apart: str, parts: bool, given: bool) -> None:
+    """A pass that ends within no_sync() has the gradients of one replica alone."""
+    model = network()
+    replicas = DistributedDataParallel(model)
+
+    def closure() -> Tensor:
+        with replicas.no_sync():
+            loss = closure_of(replicas, *batch())()
+        return loss if apart == "all" else closure_of(replicas, *batch())()
+
+    torch._dynamo.utils.counters.clear()  # of other tests
+    optimizer = SAM(model.parameters(), lr=0.1, model=model if given else ())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            optimizer.step(closure)
+    assert any("within no_sync(), so replicas" in str(each.message) for each in told) is parts

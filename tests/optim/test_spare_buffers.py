@@ -1,4 +1,4 @@
-"""Buffers in the passes after the first: by pointers, without operations, safe under anything."""
+"""Buffers in the passes after the first: copies of their own, safe under anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Renorm(nn.BatchNorm1d):
         return shifted
 
 
-def test_torchs_batch_normalisation_costs_no_operation() -> None:
+def test_a_later_pass_costs_a_copy_for_each_type_of_buffer() -> None:
     model, seen = network(nn.BatchNorm1d(4)), Modules()
     with seen.watching([]):
         model(batch()[0])
@@ -40,7 +40,7 @@ def test_torchs_batch_normalisation_costs_no_operation() -> None:
         pass
     with Meter() as meter, seen.statistics_kept():
         pass
-    assert not meter.operations
+    assert [each.name for each in meter.operations] == ["aten._foreach_copy_.default"] * 2
     assert meter.peak == 0
 
 
@@ -151,3 +151,30 @@ def test_modules_moved_or_frozen_between_steps() -> None:
         reference(batch()[0])
         for found, wanted in zip(model.buffers(), reference.buffers(), strict=True):
             assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_closure_may_change_modes(given: bool) -> None:
+    """As one does that labels images itself: both passes label by the statistics remembered."""
+    model = network(nn.BatchNorm1d(4))
+    reference = copy.deepcopy(model)
+    inputs, targets = batch()
+    plain, found = closure_of(model, inputs, targets), list[Tensor]()
+
+    def closure() -> Tensor:
+        found.append(model.eval()(inputs))
+        model.train()
+        loss = plain()
+        model.eval()
+        return loss
+
+    settings: dict[str, Any] = {"model": model} if given else {}
+    optimizer = build("sam", model.parameters(), "sgd", lr=0.0, rho=0.0, **settings)
+    for _ in range(3):
+        optimizer.step(closure)
+        expected = [reference.eval()(inputs)]
+        reference.train()(inputs)
+        expected.append(reference.eval()(inputs))
+        assert all(map(torch.equal, found[-2:], expected))
+    for own, wanted in zip(model.buffers(), reference.buffers(), strict=True):
+        assert torch.equal(own, wanted)
