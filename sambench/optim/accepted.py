@@ -6,7 +6,7 @@ import inspect
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,7 +47,9 @@ def choose_base(
         known = find_base(base or info.base or "adam")
         loaded = known.load()
     info.check_base(known.name)
-    if loaded.__name__ == "ZeroRedundancyOptimizer":
+    makers = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_stack(None)}
+    around = "torch.distributed.optim.zero_redundancy_optimizer" in makers  # each has a part only
+    if around or loaded.__name__ == "ZeroRedundancyOptimizer":
         raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
     closure = inspect.signature(loaded.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
@@ -116,21 +118,21 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
         warnings.warn(said + "keep float32 weights and use autocast", SambenchWarning, stacklevel=3)
 
 
-def refuse_shards_of_zero() -> None:
-    """Refuse ZeroRedundancyOptimizer as the maker: it gives each process a part of the weights."""
-    makers = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_stack(None)}
-    if "torch.distributed.optim.zero_redundancy_optimizer" in makers:
-        raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
-
-
-def refuse_dropped_closures() -> None:
-    """Refuse a step under Accelerate's gradient accumulation, which drops closures unseen."""
+def closures_of(given: Any) -> list[Callable[[], Tensor]]:
+    """Return the closures that `step` was given; refuse a loss, and what Accelerate would drop."""
+    closures = [given] if callable(given) or isinstance(given, Tensor) else list(given)
+    if not closures or not all(map(callable, closures)):
+        raise ConfigError(
+            "step() takes a closure, or a list of them, each a function that runs forward and "
+            f"backward on a mini-batch and returns the loss; not {shown(given)}"
+        )
     accelerate = sys.modules.get("accelerate.state")
-    if accelerate is not None and accelerate.GradientState().num_steps > 1:
+    if len(closures) == 1 and accelerate and accelerate.GradientState().num_steps > 1:
         raise ConfigError(
             "accelerate runs only every n-th closure with gradient_accumulation_steps=n: leave it "
             "at 1 and give step() a list of closures, or use passes() and step()"
         )
+    return closures
 
 
 def describe_missing(owner: str, name: str) -> str:

@@ -183,7 +183,7 @@ class GradientOracle:
         for parameter in self.parameters:
             parameter.grad = None
         modules, others = self.modules, [] if first else self.modules.others(self.parameters)
-        clean = [(parameter, set_aside(parameter)) for parameter in others]
+        before = [(parameter, set_aside(parameter)) for parameter in (*self.parameters, *others)]
         with modules.watching(self.parameters) if first else modules.statistics_kept():
             weights = [parameter.data for parameter in self.parameters]
             try:
@@ -191,7 +191,7 @@ class GradientOracle:
                 yield
             finally:
                 self._move_to(None if point is None else weights)
-                for parameter, gradient in clean:
+                for parameter, gradient in before:  # those of a pass that raised are dropped
                     parameter.grad = gradient
 
     def collect(self) -> Vector:
@@ -200,7 +200,7 @@ class GradientOracle:
             self.modules.check_replicas(self.parameters, apart=self.apart)
         found = [parameter.grad is not None for parameter in self.parameters]
         if not any(found):
-            raise RuntimeError("no parameter has a gradient: the closure must call backward() on the loss")
+            raise RuntimeError("no gradient: the closure must call backward() on the loss")
         if self.scaler is not None:
             self._unscaled.append(SimpleNamespace(param_groups=[{"params": self.parameters}]))
             self.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
@@ -233,14 +233,13 @@ class GradientOracle:
         return self.workspace
 
     def _move_to(self, point: list[Tensor] | None) -> None:
-        if point is None:
-            return
-        for parameter, tensor in zip(self.parameters, point, strict=True):
-            parameter.data = tensor
-        # Autocast keeps low-precision copies by parameter and would not notice the change; nor
-        # would a graph that was recorded at another point.
+        # Autocast keeps low-precision copies by parameter and would notice neither a change of
+        # place nor the step before; nor would a graph that was recorded at another point.
         torch.clear_autocast_cache()
-        increment_version(self.parameters)
+        if point is not None:
+            for parameter, tensor in zip(self.parameters, point, strict=True):
+                parameter.data = tensor
+            increment_version(self.parameters)
 
     def draw_again(self) -> None:
         """Have random numbers that are replayed begin anew, for another look within a pass."""
@@ -252,7 +251,8 @@ class GradientOracle:
             with torch.enable_grad():
                 loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
         except RuntimeError as error:
-            if "modified by an inplace operation" not in str(error):
+            again = self._passes > 1 and "through the graph a second time" in str(error)
+            if not again and "modified by an inplace operation" not in str(error):
                 raise
             raise ConfigError(
                 "the closure runs backward through a forward pass from before, at other weights; "
@@ -281,7 +281,9 @@ def set_aside(parameter: Tensor) -> Tensor | None:
         return None
     gradient = parameter.grad.data
     parameter.grad = None
-    alone = gradient.is_sparse or storage_users(gradient) <= _USERS_ALONE
+    alone = gradient.is_sparse or (
+        storage_users(gradient) <= _USERS_ALONE and 0 not in gradient.stride()
+    )
     return gradient if alone else gradient.clone()
 
 

@@ -76,7 +76,6 @@ class SharpnessAware(AroundBase):
         loss_decay: float = 0.0,
         **settings: Any,
     ) -> None:
-        accepted.refuse_shards_of_zero()
         base_class, known = accepted.choose_base(self.info, base)
         own = self.info.own(settings, known.name)
         for_base = {name: value for name, value in settings.items() if name not in own}
@@ -137,9 +136,7 @@ class SharpnessAware(AroundBase):
         if closure is None:
             self._finish()
             return None
-        closures = [closure] if callable(closure) else list(closure)
-        if len(closures) == 1:
-            accepted.refuse_dropped_closures()
+        closures = accepted.closures_of(closure)
         self._refuse_gradients()
         if self._pending is not None:
             raise ConfigError("passes() has run: take its step with step(), without a closure")
@@ -273,7 +270,7 @@ class SharpnessAware(AroundBase):
                 if self.max_norm:
                     proposal.clip_(self.max_norm)
                 proposal.show(self.param_groups)
-                self.base.step()
+                self._step_base()
                 if proposal.beside is not None:
                     vector, factor = proposal.beside
                     proposal.oracles[-1].weights.add_(vector, -self.method.setting("lr") * factor)

@@ -163,6 +163,19 @@ class AroundBase(torch.optim.Optimizer):
             )
         self._aligned = trainable
 
+    def _step_base(self) -> None:
+        """Step the base optimizer; where some momenta only begin, not fused: torch cannot."""
+        late = []
+        for group in self.param_groups:
+            if group.get("fused") and group.get("momentum"):
+                states = [self.state.get(p, {}) for p in group["params"] if p.grad is not None]
+                if len({state.get("momentum_buffer") is None for state in states}) > 1:
+                    late.append(group)
+                    group["fused"] = False
+        self.base.step()
+        for group in late:
+            group["fused"] = True
+
     def _is_initialization(self) -> bool:
         """Whether `torch.distributed.checkpoint` asks for empty state: no rate, zero gradients."""
         rates = [float(group["lr"]) for group in self.param_groups]

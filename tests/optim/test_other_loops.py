@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -90,8 +91,9 @@ def test_modules_beside_the_given_ones_are_noticed_in_the_second_step() -> None:
     assert int(seen) == before + 1
 
 
+@pytest.mark.parametrize("retain", [True, False])
 @pytest.mark.parametrize("outside", ["loss", "features"])
-def test_a_forward_pass_from_outside_of_the_closure_is_refused(outside: str) -> None:
+def test_a_forward_pass_from_outside_of_the_closure_is_refused(outside: str, retain: bool) -> None:
     """Going back through it would give the gradient at w again, or a mixture."""
     model = network()
     inputs, targets = batch()
@@ -101,7 +103,7 @@ def test_a_forward_pass_from_outside_of_the_closure_is_refused(outside: str) -> 
     def closure() -> Tensor:
         inside = functional.cross_entropy(model[-1](features), targets)
         found = loss if outside == "loss" else inside
-        found.backward(retain_graph=True)
+        found.backward(retain_graph=retain)
         return found
 
     optimizer = build("sam", model.parameters(), "sgd", lr=0.1, rho=0.5, model=model)
@@ -149,6 +151,97 @@ def test_a_step_that_raised_may_be_taken_again(info: OptimizerInfo) -> None:
         except OutOfMemory:
             second.step(taken(models[1], fails=False))
         assert torch.equal(*map(flat, models))
+
+
+@pytest.mark.parametrize("by_passes", [True, False])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_pass_that_raised_in_the_midst_of_backward_may_be_run_again(
+    number: int, by_passes: bool
+) -> None:
+    """Some gradients are there already, which are of no step."""
+    model, reference = network(), network()
+    optimizer = build("sam", model.parameters(), "sgd", lr=0.1, rho=0.5)
+    calls: list[int] = []
+
+    def closure() -> Tensor:
+        calls.append(1)
+        loss = closure_of(model, *batch())()
+        if len(calls) == number:
+            raise OutOfMemory
+        return loss
+
+    def step() -> None:
+        if by_passes:
+            for _ in optimizer.passes():
+                closure()
+            optimizer.step()
+        else:
+            optimizer.step(closure)
+
+    with pytest.raises(OutOfMemory):
+        step()
+    step()
+    build("sam", reference.parameters(), "sgd", lr=0.1, rho=0.5).step(
+        closure_of(reference, *batch())
+    )
+    assert torch.equal(flat(model), flat(reference))
+
+
+@pytest.mark.parametrize("name", ["adam", "sam", "looksam"])
+def test_steps_within_one_autocast_see_the_weights_of_the_step_before(name: str) -> None:
+    """Autocast keeps 16-bit copies of the weights as long as it lasts."""
+    ends = []
+    for whole in (True, False):
+        model, (inputs, targets) = network().float(), batch()
+        optimizer = build(name, model.parameters(), lr=0.05)
+        closure = closure_of(model, inputs.float(), targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=whole):
+            for _ in range(4):
+                with torch.autocast("cpu", torch.bfloat16):
+                    optimizer.step(closure)
+        ends.append(flat(model))
+    assert torch.equal(*ends)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_gradient_may_be_one_number_for_all_elements() -> None:
+    """As `torch.autograd.grad` gives it, without memory of its own for each."""
+    weights = nn.Parameter(torch.zeros(3))
+
+    def closure() -> Tensor:
+        loss = weights.sum()
+        (weights.grad,) = torch.autograd.grad(loss, [weights])
+        return loss
+
+    build("gcsam", [weights], "sgd", lr=0.1).step(closure)
+    assert torch.equal(weights, torch.full((3,), -0.1))
+
+
+@pytest.mark.parametrize("given", ["nothing", "a loss", "losses"])
+def test_what_is_no_closure_is_refused(given: str) -> None:
+    model = network()
+    loss = closure_of(model, *batch())()
+    wrong: Any = {"nothing": [], "a loss": loss, "losses": [loss]}[given]
+    with pytest.raises(ConfigError, match="takes a closure, or a list of them, each a function"):
+        build("sam", model.parameters()).step(wrong)
+
+
+@pytest.mark.parametrize("name", ["sgd", "sam"])
+def test_a_layer_may_join_under_momentum(name: str) -> None:
+    """Its momentum begins with it, in the fused kernel too, of which `build` makes use."""
+    ends = []
+    for fused in (True, False):
+        model = network()
+        model[0].requires_grad_(False)
+        own: dict[str, Any] = {} if fused else {"fused": False}
+        settings = {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, **own}
+        optimizer = build(name, model.parameters(), "sgd", **settings)
+        for step in range(5):
+            model[0].requires_grad_(step >= 2)
+            optimizer.step(closure_of(model, *batch(step)))
+        assert optimizer.param_groups[0]["fused"] is fused
+        ends.append(flat(model))
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
 
 
 def test_groups_and_state_that_are_set_anew_count() -> None:
