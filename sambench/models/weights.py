@@ -7,15 +7,16 @@ means the same wherever the file came from, and every worker finds it.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import ModelError, SambenchWarning, did_you_mean
-from sambench.files.atomic import store_errors, write_bytes
+from sambench.files.atomic import write_bytes
 from sambench.files.checksums import read_whole, sha256_of
 
 if TYPE_CHECKING:
@@ -47,18 +48,14 @@ def keep_weights(file: Path, data: Path) -> str:
     except OSError as error:
         raise ModelError(f"the weights {file} cannot be read: {error.strerror}") from error
     sha256, suffix = sha256_of(content), SAFE if file.suffix == SAFE else OF_TORCH
-    folder = data / FOLDER
-    if not _kept(folder, sha256):
-        with store_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(folder / f"{sha256}{suffix}", content)
+    if not _kept(data / FOLDER, sha256):
+        write_bytes(data / FOLDER / f"{sha256}{suffix}", content)
     return sha256
 
 
 def find_weights(sha256: str, data: Path) -> Path:
     """Return the kept file of that sha256; a ModelError if it is not kept here."""
-    found = _kept(data / FOLDER, sha256)
-    if found is None:
+    if (found := _kept(data / FOLDER, sha256)) is None:
         raise ModelError(
             f"the weights of sha256 {sha256} are not kept in {data / FOLDER}; give their file once "
             "with --weights FILE"
@@ -89,9 +86,9 @@ class LoadedWeights:
 def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> LoadedWeights:
     """Load a file's weights into a network, except into its last layer, and say what fitted.
 
-    Names may have a prefix that the network's lack, as `module.` or `backbone.`; the one under
-    which most tensors fit is taken off. Position embeddings of transformers are interpolated to
-    the network's image size.
+    The last layer is several in timm's models for distillation. Names may have a prefix that the
+    network's lack, as `module.` or `backbone.`; the one under which most tensors fit is taken off.
+    Position embeddings of transformers are interpolated to the network's image size.
 
     The network is freshly initialised and changed in place. The file is one of safetensors, or of
     torch that holds tensors and plain values only; one that cannot be read, is not of `sha256`,
@@ -102,7 +99,9 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
     own = network.state_dict()
     given = _resized(network, own, _without_prefix(read_state(path, sha256), own))
     *_, last = (name for name, _ in network.named_parameters())
-    head = last.rpartition(".")[0] + "."  # the module that has it
+    told: Any = getattr(network, "pretrained_cfg", {}).get("classifier")
+    heads = told if isinstance(told, tuple) else (last.rpartition(".")[0],)
+    head = tuple(f"{module}." for module in heads)
     fitting = {
         name: tensor
         for name, tensor in given.items()
@@ -163,24 +162,23 @@ def read_state(path: Path, sha256: str | None = None) -> State:
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:150]
         raise ModelError(f"the weights {path} cannot be read ({reason})") from error
-    for found in _candidates(content):
+    if found := _state_in(content):
         return found
     raise ModelError(
         f"the weights {path} hold no state_dict; looked at its top and under {', '.join(WRAPPERS)}"
     )
 
 
-def _candidates(content: Any) -> Iterator[State]:
-    """Yield the states in a checkpoint: the content itself, or what lies under a known key."""
+def _state_in(content: Any) -> State:
+    """Return the tensors that lie under a known key of a checkpoint, else those at its top."""
     from torch import Tensor
 
     if not isinstance(content, Mapping):
-        return
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if tensors:
-        yield tensors
+        return {}
     for key in WRAPPERS:
-        yield from _candidates(content.get(key))
+        if found := _state_in(content.get(key)):
+            return found
+    return {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 
 def _without_prefix(given: State, own: State) -> State:
@@ -197,23 +195,24 @@ def _without_prefix(given: State, own: State) -> State:
     return stripped(max(prefixes, key=lambda prefix: len(own.keys() & stripped(prefix).keys())))
 
 
-def _resized(network: nn.Module, own: State, given: State) -> State:
+def _resized(network: Any, own: State, given: State) -> State:
     """Interpolate position embeddings to the number of patches that the network has."""
-    resized = dict(given)
-    if "pos_embed" in own and "pos_embed" in given:  # timm
+    resized, name = dict(given), "pos_embed"  # of timm
+    grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
+    if grid and name in own and name in given and given[name].ndim == own[name].ndim == 3:
         from timm.layers.pos_embed import resample_abs_pos_embed
 
-        grid: Any = getattr(network, "patch_embed", None)
-        prefix: Any = getattr(network, "num_prefix_tokens", 1)
-        if given["pos_embed"].shape != own["pos_embed"].shape and grid is not None:
-            resized["pos_embed"] = resample_abs_pos_embed(
-                given["pos_embed"], new_size=grid.grid_size, num_prefix_tokens=prefix
+        # A class's or register's token is among them in some models only.
+        tokens = own[name].shape[1] - math.prod(grid)
+        patches = given[name].shape[1] - tokens
+        if tokens >= 0 and patches > 0 and math.isqrt(patches) ** 2 == patches:
+            resized[name] = resample_abs_pos_embed(
+                given[name], new_size=grid, num_prefix_tokens=tokens
             )
     name = "encoder.pos_embedding"
     if name in own and name in given and own[name].shape != given[name].shape:  # torchvision
         from torchvision.models.vision_transformer import interpolate_embeddings
 
-        size: Any = network.image_size
-        patch: Any = network.patch_size
-        resized.update(interpolate_embeddings(size, patch, {name: given[name]}))
+        place = {name: given[name]}
+        resized.update(interpolate_embeddings(network.image_size, network.patch_size, place))
     return resized

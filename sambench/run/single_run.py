@@ -107,8 +107,7 @@ def _training(
     model = build_network(config, len(parts.prepared.classes), device)
     loaded = None
     if config.weights is not None:
-        file = find_weights(config.weights, paths.data)
-        loaded = load_backbone(model, file, config.weights)
+        loaded = load_backbone(model, find_weights(config.weights, paths.data), config.weights)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     parallel = replicas.wrap(model, config.batch_norm)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -34,7 +36,8 @@ def as_safetensors(folder: Path, state: dict[str, Tensor]) -> Path:
 
 def as_checkpoint(folder: Path, state: dict[str, Tensor]) -> Path:
     path = folder / "w.pt"
-    torch.save({"epoch": 3, "model_state_dict": state, "optimizer": {"lr": 0.1}}, path)
+    told = {"epoch": torch.tensor(3), "optimizer": {"lr": 0.1}}  # some scripts keep tensors there
+    torch.save({**told, "model_state_dict": state}, path)
     return path
 
 
@@ -70,6 +73,12 @@ def test_the_head_is_new_even_where_its_shape_is_the_file_s(tmp_path: Path) -> N
     before = [p.clone() for p in target.parameters()][-2]
     load_backbone(target, as_safetensors(tmp_path, source.state_dict()))
     assert torch.equal([*target.parameters()][-2], before)
+
+
+def test_both_heads_of_a_model_for_distillation_are_new(tmp_path: Path) -> None:
+    source, target = (network(seed, "timm:deit_tiny_distilled_patch16_224") for seed in (1, 2))
+    loaded = load_backbone(target, as_state(tmp_path, source.state_dict()))
+    assert loaded.new == ("head.weight", "head.bias", "head_dist.weight", "head_dist.bias")
 
 
 def test_a_tensor_of_another_shape_is_said(tmp_path: Path) -> None:
@@ -115,6 +124,37 @@ def test_position_embeddings_are_interpolated(
     torch.testing.assert_close(
         target.state_dict()[key], torch.full_like(target.state_dict()[key], 0.25)
     )
+
+
+@pytest.mark.parametrize("name", ["deit3_small_patch16_224", "vit_small_patch14_reg4_dinov2"])
+def test_position_embeddings_are_interpolated_as_timm_does(tmp_path: Path, name: str) -> None:
+    """These have a class's token, and registers, without a position."""
+    patch = 14 if "14" in name else 16
+    shape: dict[str, Any] = {"depth": 1, "embed_dim": 12, "num_heads": 2, "num_classes": 3}
+    source = timm.create_model(name, img_size=6 * patch, **shape)
+    nn.init.normal_(source.pos_embed)
+    path = as_state(tmp_path, source.state_dict())
+    told = {"file": str(path), "num_classes": 3}
+    small = {**shape, "img_size": 4 * patch}
+    theirs = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=told, **small)
+    target = timm.create_model(name, **small)
+    assert load_backbone(target, path).new == ("head.weight", "head.bias")
+    assert torch.equal(target.pos_embed, theirs.pos_embed)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("cait_xxs24_224", True), ("pit_ti_224", False), ("hiera_tiny_224", False)],
+)
+def test_position_embeddings_of_other_forms_do_not_end_in_a_traceback(
+    tmp_path: Path, name: str, fits: bool
+) -> None:
+    """PiT's are pictures and Hiera's have no grid: these keep their random values, as is said."""
+    source, target = network(1, f"timm:{name}", size=128), network(2, f"timm:{name}", size=64)
+    said = nullcontext() if fits else pytest.warns(SambenchWarning, match="^pos_embed has the sha")
+    with said:
+        loaded = load_backbone(target, as_state(tmp_path, source.state_dict()))
+    assert ("pos_embed" in loaded.new) is not fits
 
 
 def test_another_network_s_weights_are_refused(tmp_path: Path) -> None:
