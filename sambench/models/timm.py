@@ -31,8 +31,14 @@ def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Modu
         with torch.no_grad():
             network.eval()(torch.zeros(1, CHANNELS, image_size, image_size))
         return network.train()
-    except (AssertionError, ValueError, RuntimeError) as error:
-        raise ModelError(f"timm model {name!r} at {image_size} pixels: {error}") from error
+    except (ArithmeticError, AssertionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        told = timm.get_pretrained_cfg(name)
+        usual = f", such as its own {told.input_size[-1]}," if told else ""
+        raise ModelError(
+            f"timm model {name!r} cannot take {image_size}x{image_size} images ({reason}); "
+            f"prepare the data at another --size{usual} or choose another model"
+        ) from error
 
 
 def pixel_statistics(name: str) -> tuple[Statistics, Statistics]:
@@ -57,15 +63,17 @@ def timm_model(name: str) -> Model:
     """Return an entry for a timm model; an UnknownNameError if timm has no such model."""
     import timm
 
-    known = timm.list_models()
-    if name.partition(".")[0] not in known:
-        remedy = "`python -c 'import timm; print(timm.list_models())'` shows all"
+    base, _, tag = name.partition(".")
+    tagged = timm.list_models(f"{base}.*", pretrained=True) if tag else []
+    if name not in (known := tagged or timm.list_models()):
+        listing = "list_pretrained" if tagged else "list_models"
+        remedy = f"`python -c 'import timm; print(timm.{listing}())'` shows all"
         raise UnknownNameError("timm model", name, known, remedy)
     return Model(
         name=f"timm:{name}",
         summary=f"{name} of timm",
         build=partial(build, name),
-        weights=f"timm {name}",
+        weights=f"timm {name}" if timm.is_model_pretrained(name) else "",
         pixels=partial(pixel_statistics, name),
         address=partial(address, name),
         reference="Wightman, PyTorch Image Models, doi 10.5281/zenodo.4414861",

@@ -52,9 +52,16 @@ def test_any_timm_model(name: str) -> None:
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
 
 
-def test_an_unknown_timm_model() -> None:
-    with pytest.raises(UnknownNameError, match="unknown timm model 'resnet1888': did you mean"):
-        find_model("timm:resnet1888")
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet1888", "resnet18"),
+        ("vit_tiny_patch16_224.augreg_in22k", "vit_tiny_patch16_224.augreg_in21k"),
+    ],
+)
+def test_an_unknown_timm_model(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"model '{name}': did you mean .*'{near}'"):
+        find_model(f"timm:{name}")
 
 
 def test_an_unknown_model() -> None:
@@ -71,9 +78,18 @@ def test_images_that_a_model_cannot_take(name: str, size: int, rule: str) -> Non
         build_model(name, classes=2, image_size=size, pretrained=False)
 
 
-def test_a_timm_model_that_refuses_the_size() -> None:
-    with pytest.raises(ModelError, match="at 32 pixels"):
-        build_model("timm:inception_v3", classes=2, image_size=32, pretrained=False)
+@pytest.mark.parametrize(
+    ("name", "reason", "usual"),
+    [
+        ("inception_v3", "Calculated padded .*", 299),
+        ("halonet26t", "AssertionError", 256),
+        ("gcvit_xxtiny", "division by zero", 224),
+    ],
+)
+def test_a_timm_model_that_refuses_the_size(name: str, reason: str, usual: int) -> None:
+    said = rf"'{name}' cannot take 28x28 images \({reason}\); .* --size, such as its own {usual},"
+    with pytest.raises(ModelError, match=said):
+        build_model(f"timm:{name}", classes=2, image_size=28, pretrained=False)
 
 
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
@@ -100,6 +116,7 @@ def test_pixels_are_scaled_as_the_published_weights_expect(name: str, middle: fl
     assert model.address().startswith("https://")
 
 
-def test_a_model_without_published_weights() -> None:
-    with pytest.raises(ModelError, match="'small-cnn' has no published weights"):
-        build_model("small-cnn", classes=2, image_size=64, pretrained=True)
+@pytest.mark.parametrize("name", ["small-cnn", "timm:darknet17"])
+def test_a_model_without_published_weights(name: str) -> None:
+    with pytest.raises(ModelError, match=f"'{name}' has no published weights; leave out --pretr"):
+        build_model(name, classes=2, image_size=64, pretrained=True)
