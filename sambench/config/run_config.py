@@ -235,9 +235,8 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 f"validation=0 leaves no image for {selecting}; give a share, or leave it out for "
                 f"{USUAL_VALIDATION}"
             )
-        if not selecting:
-            return config
-        return replace(config, validation=config.validation or USUAL_VALIDATION)
+        share = config.validation or (USUAL_VALIDATION if selecting else 0.0)
+        return replace(config, validation=share)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order; what concerns replicas if there are any."""
@@ -282,10 +281,9 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ConfigError("pretrained and weights both say where to start; keep one")
         if self.decayed == "matrices" and not self.optimizer.get("weight_decay"):
             raise ConfigError("decayed=matrices needs a weight decay; set weight_decay too")
-        if self.sampler == "balanced" and self.replicas > 1:
-            raise ConfigError("sampler=balanced is for one process; leave out --devices")
-        if self.average == "ema" and self.replicas > 1:
-            raise ConfigError("average=ema is for one process; leave out --devices")
+        for name, value in (("sampler", "balanced"), ("average", "ema")):
+            if getattr(self, name) == value and self.replicas > 1:
+                raise ConfigError(f"{name}={value} is for one process; leave out --devices")
         if self.warmup and self.schedule == "onecycle":
             raise ConfigError("schedule=onecycle warms up by itself; leave out warmup")
         if self.warmup and self.warmup >= self.epochs:

@@ -34,9 +34,9 @@ class Setting:
 
     name: str  # as on the command line
     type: str  # what values there are, in words
-    choices: tuple[str, ...]  # all values, where they are a few
+    choices: tuple[str, ...] = ()  # all values, where they are a few
     default: Any  # None where there is none, or it follows from others
-    unit: str  # of a number; empty where it has none
+    unit: str = ""  # of a number; empty where it has none
     meaning: str
     of: tuple[str, ...] = ()  # the optimizers or bases that have it; empty for one of the run
 
@@ -58,7 +58,6 @@ def run_settings() -> Iterator[Setting]:
             yield Setting(
                 name=f"stop.{name}",
                 type=rule.allowed,
-                choices=(),
                 default=rule.default,
                 unit=rule.unit,
                 meaning=f"Stop as soon as this holds: {rule.meaning}",
@@ -85,7 +84,6 @@ def optimizer_settings() -> Iterator[Setting]:
             type=kind,
             choices=tuple(kind.split(" | ")) if " | " in kind else (),
             default=default,
-            unit="",
             meaning=meaning,
             of=tuple(of),
         )

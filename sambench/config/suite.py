@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import AFTERWARDS, EXECUTION, RunConfig
 from sambench.config.search import Search
 from sambench.data.source import default_size
 from sambench.data.splits import folds_of
@@ -120,7 +120,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         for combination in self._combinations():
             for number, seed in enumerate(self.seeds):
                 for config in self._configs(combination, seed, image_size, folds_in):
-                    runs.setdefault(config.id, ((number, config.fold or 0), config))
+                    _, first = runs.setdefault(config.id, ((number, config.fold or 0), config))
+                    if first != config:
+                        names = ", ".join((*EXECUTION, *AFTERWARDS))
+                        said = f"run {config.name} is asked for with several values of what is no"
+                        raise self._wrong(f"{said} part of its id ({names}); keep one of each")
         ordered = [config for _, config in sorted(runs.values(), key=lambda item: item[0])]
         kept = self._without_excluded(ordered)
         self._check_report(kept)
@@ -150,6 +154,10 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
             path = guilty(combination, str(error))
             place = f"suite {self.name}" if path is None else self.place(*path)
             raise ConfigError(f"{place}: {error}") from error
+        for one, several, usual in (("seed", "seeds", (0,)), ("fold", "folds", None)):
+            value, path = combination.get(one, (None, ()))
+            if value is not None and getattr(self, several) != usual:
+                raise self._wrong(f"{one}={value} beside {several}; leave one out", *path)
         for fold in self._folds(config, combination, folds_in):
             yield config if fold is None else RunConfig.from_dict({**settings, "fold": fold})
 
@@ -162,9 +170,6 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         except ConfigError as error:
             _, path = combination.get("split", (None, ("defaults",)))
             raise self._wrong(str(error), *path) from error
-        if config.fold is not None and self.folds is not None:
-            said = f"fold={config.fold} beside folds; leave one out"
-            raise self._wrong(said, *combination["fold"][1])
         if there == () or config.fold is not None:
             return [None]
         if self.folds is None:
@@ -180,8 +185,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
 
     def _without_excluded(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
         for number, pattern in enumerate(self.exclude):
-            if not any(map(pattern.matches, configs)):
-                raise self._wrong(f"exclude {pattern} fits no run of the suite", "exclude", number)
+            each = [Pattern({k: (v,)}) for k, values in pattern.wanted.items() for v in values]
+            for part in (*each, pattern):
+                if not any(map(part.matches, configs)):
+                    said = f"exclude {part} fits no run of the suite"
+                    raise self._wrong(said, "exclude", number)
         kept = [c for c in configs if not any(p.matches(c) for p in self.exclude)]
         if not kept:
             raise self._wrong("exclude leaves no run", "exclude")

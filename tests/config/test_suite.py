@@ -91,8 +91,21 @@ def test_the_same_run_twice_is_one() -> None:
     assert len(runs) == 1
 
 
-def test_a_seed_among_the_defaults_makes_the_seeds_one() -> None:
-    assert [run.seed for run in expand(defaults={**DEFAULTS, "seed": 5}, seeds=3)] == [5]
+def test_a_seed_beside_seeds_would_be_the_only_one() -> None:
+    assert [run.seed for run in expand(defaults={**DEFAULTS, "seed": 5})] == [5]
+    for grid in ({"defaults": {**DEFAULTS, "seed": 5}}, {"matrix": {"seed": [5, 6]}}):
+        assert complaint(**grid, seeds=3) == "here: seed=5 beside seeds; leave one out"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("shifts", ["ultrasound", "xray"]), ("capture", ["auto", "never"])]
+)
+def test_two_values_of_what_is_no_part_of_a_run_s_id(name: str, values: list[str]) -> None:
+    """The runs are the same one, so the second value would be had by none."""
+    assert complaint(matrix={name: values}).endswith(
+        "is asked for with several values of what is no part of its id (capture, compile, shifts); "
+        "keep one of each"
+    )
 
 
 def test_the_matrix_wins_over_the_defaults() -> None:
@@ -336,7 +349,8 @@ def test_include_alone() -> None:
         ({"optimizer": "sam"}, [("adam", 16), ("adam", 32)]),
         ({"optimizer": "sam", "batch_size": 32}, [("adam", 16), ("sam", 16), ("adam", 32)]),
         ({"optimizer": {"name": "sam", "rho": 0.05}}, [("adam", 16), ("adam", 32)]),
-        ({"batch_size": [32, 64]}, [("adam", 16), ("sam", 16)]),
+        ({"batch_size": [32]}, [("adam", 16), ("sam", 16)]),
+        ({"batch_size": 32, "optimizer": ["sam", "adam"]}, [("adam", 16), ("sam", 16)]),
         ({"lr": 1e-4, "batch_size": 16, "stop": "epochs"}, [("adam", 32), ("sam", 32)]),
     ],
 )
@@ -346,6 +360,9 @@ def test_exclude(pattern: dict[str, Any], left: list[tuple[str, int]]) -> None:
 
 
 def test_exclude_that_fits_nothing_or_everything() -> None:
+    assert complaint(exclude=[{"optimizer": ["adam", "samm"]}]) == (
+        "here: exclude optimizer: samm fits no run of the suite"
+    )
     assert complaint(exclude=[{"optimizer": "sam"}]) == (
         "here: exclude optimizer: sam fits no run of the suite"
     )
