@@ -89,7 +89,8 @@ def make_split(
         if not len(indices) and (part != "validation" or validation):
             lack = f"leaves no image for the {part} part"
             fewer = ", or choose a split of fewer folds" if part == "test" and fold else ""
-            raise DataError(f"split {name} {lack}; prepare more images{fewer}")
+            share = ", or set another validation" if part != "test" and validation else ""
+            raise DataError(f"split {name} {lack}; prepare more images{fewer}{share}")
     return Split(**parts)
 
 

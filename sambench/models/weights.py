@@ -49,6 +49,7 @@ def keep_weights(file: Path, data: Path) -> str:
         raise ModelError(f"the weights {file} cannot be read: {error.strerror}") from error
     sha256, suffix = sha256_of(content), SAFE if file.suffix == SAFE else OF_TORCH
     if not _kept(data / FOLDER, sha256):
+        read_state(file)  # what cannot be used is refused by its own name
         write_bytes(data / FOLDER / f"{sha256}{suffix}", content)
     return sha256
 

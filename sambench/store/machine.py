@@ -44,8 +44,7 @@ def free_memory() -> int | None:
     """Return the bytes free for new processes, by system and control groups; None if untold."""
     try:
         lines = (_PROCESS / "meminfo").read_text().splitlines()
-        account = dict(line.split(":", 1) for line in lines)
-        free = int(account["MemAvailable"].split()[0]) * 1024
+        free = int(dict(line.split(":", 1) for line in lines)["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
     names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))

@@ -403,7 +403,16 @@ def test_an_empty_part(
 def test_an_empty_validation_part() -> None:
     people = population([f"i{n}" for n in range(10)], [0, 1] * 5, groups=["same"] * 10)
     message = refused(DataError, people, "holdout", validation=0.1)
-    assert message == "split holdout leaves no image for the validation part; prepare more images"
+    assert message == (
+        "split holdout leaves no image for the validation part; prepare more images, or set "
+        "another validation"
+    )
+
+
+def test_a_validation_part_that_leaves_nothing_to_train_on() -> None:
+    message = refused(DataError, plain(10), "holdout", validation=0.95)
+    assert "for the train part; " in message
+    assert message.endswith("or set another validation")
 
 
 def test_parts_that_lack_one_class_or_another_are_not_said_to_lack_both() -> None:

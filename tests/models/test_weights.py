@@ -217,6 +217,10 @@ def test_weights_that_are_not_kept_or_damaged_are_refused_with_the_remedy(tmp_pa
         find_weights("0" * 64, tmp_path)
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         keep_weights(tmp_path / "none.pt", tmp_path)
+    useless = tmp_path / "useless.pt"
+    torch.save({"epoch": 3}, useless)
+    with pytest.raises(ModelError, match=r"the weights .*useless.pt hold no state_dict"):
+        keep_weights(useless, tmp_path)
     sha256 = keep_weights(as_state(tmp_path, network(1).state_dict()), tmp_path)
     kept = find_weights(sha256, tmp_path)
     content = bytearray(kept.read_bytes())
