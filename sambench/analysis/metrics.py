@@ -83,7 +83,8 @@ class Metric:
             )
         else:
             found = values_at(others, self.lost)
-        first = next((value for value in found if isinstance(value, int | float)), None)
+        known = (value for value in found if isinstance(value, int | float))
+        first = next(known, None)
         return None if first is None else self.scale * float(first)
 
     def trusted(self, records: Iterable[RunRecord]) -> list[bool]:

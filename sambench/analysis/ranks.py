@@ -52,7 +52,8 @@ def rank_correlation(
     agreeing, untied_one, untied_other = (
         member.T @ (allowed * table) @ member for table in (one * other, one**2, other**2)
     )
-    tau = float(_tau(np.ones((1, number)), agreeing, untied_one, untied_other)[0])
+    whole = np.ones((1, number))
+    tau = float(_tau(whole, agreeing, untied_one, untied_other)[0])
     interval = None
     if number >= LEAST_REPEATS and not math.isnan(tau):
         taus = _tau(1 - np.eye(number), agreeing, untied_one, untied_other)

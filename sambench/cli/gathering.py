@@ -186,7 +186,8 @@ def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
             ]
             shared = [] if group.folds else [key for key in sides[0] if key in sides[1]]
             before, after = ([side[key] for key in shared] for side in sides)
-            made.append(replace(one, images=interval_over_images(before, after, one.family)))
+            ends = interval_over_images(before, after, one.family)
+            made.append(replace(one, images=ends))
         found = {**group.found, "accuracy": tuple(made)} if made else group.found
         groups.append(replace(group, found=found))
     return replace(study, groups=tuple(groups))

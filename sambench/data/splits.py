@@ -227,7 +227,8 @@ def deal(
     filled = np.zeros_like(wanted)
     part_of = np.zeros(len(names), dtype=np.int64)
     for group in order:
-        load = ((filled + table[group]) / wanted)[:, table[group] > 0].max(axis=1)
+        present = table[group] > 0
+        load = ((filled + table[group]) / wanted)[:, present].max(axis=1)
         part = int(np.lexsort((filled.sum(axis=1), load))[0])
         filled[part] += table[group]
         part_of[group] = part + 1

@@ -45,7 +45,8 @@ class _Loader(yaml.SafeLoader):
             if isinstance(error, yaml.YAMLError):
                 raise
             text = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
-            raise _wrong(f"{text} is no {node.tag.rpartition(':')[2]}", node) from None
+            kind = node.tag.rpartition(":")[2]
+            raise _wrong(f"{text} is no {kind}", node) from None
 
 
 def _wrong(said: str, at: Any) -> yaml.YAMLError:

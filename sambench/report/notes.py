@@ -180,11 +180,7 @@ def problems(
     """
     items = (
         *(f"Record not counted: {message}." for message in damaged),
-        *(
-            said("trouble", **one._asdict(), most=MOST_NAMES, causes=causes.most_common(5))
-            for one in found
-            for causes in [Counter(filter(None, one.runs.values()))]
-        ),
+        *map(_trouble, found),
         *(note for group in groups for note in rounding_notes(group)),
         *few,
     )
@@ -216,3 +212,8 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
         said("too_few", titles=titles, unit=unit, most=most, least=least, several=several)
         for (unit, most, least), titles in alike.items()
     )
+
+
+def _trouble(trouble: Trouble) -> str:
+    causes = Counter(filter(None, trouble.runs.values())).most_common(5)
+    return said("trouble", **trouble._asdict(), most=MOST_NAMES, causes=causes)

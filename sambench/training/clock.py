@@ -60,7 +60,8 @@ class Clock:
     @property
     def train_seconds(self) -> float:
         """Training time so far; within a stretch without waiting for the device."""
-        return self.trained + (0.0 if self._running is None else awake_time() - self._running)
+        running = 0.0 if self._running is None else awake_time() - self._running
+        return self.trained + running
 
     @property
     def overhead_seconds(self) -> float:

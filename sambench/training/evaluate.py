@@ -168,7 +168,8 @@ def _binary_auroc(scores: Array, positive: NDArray[np.bool_]) -> float | None:
     if not positives or not negatives:
         return None
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    rank_sum = (np.cumsum(counts) - (counts - 1) / 2)[inverse][positive].sum()
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    rank_sum = ranks[positive].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 

@@ -104,7 +104,8 @@ def net_gain_db(tissue: Tissue, scanner: Scanner) -> Map:
 
 def _compensation_db(rows: int, scanner: Scanner, pitch_mm: float) -> Map:
     """Return the time-gain compensation of each row, shape (rows, 1)."""
-    return scanner.tgc_db_per_cm * (np.arange(rows, dtype=np.float32)[:, None] * (pitch_mm / 10))
+    depth_cm = np.arange(rows, dtype=np.float32)[:, None] * (pitch_mm / 10)
+    return scanner.tgc_db_per_cm * depth_cm
 
 
 def _amplitude(decibels: Map) -> Map:

@@ -161,7 +161,8 @@ def ranks(material: Material) -> Drawn:
     titles = [material.study.title_of(name) for name in names]
     result = friedman(scores, titles, higher_is_better=True)
     data = {setting.group.setting.dataset for setting in material.settings}
-    return _drawn(result), caption("ranks", found=result, data_sets=len(data), alpha=f"{ALPHA:g}")
+    said = caption("ranks", found=result, data_sets=len(data), alpha=f"{ALPHA:g}")
+    return _drawn(result), said
 
 
 def _drawn(found: Friedman) -> Figure:
