@@ -203,24 +203,27 @@ def mean_interval(values: NDArray[np.float64]) -> Interval | None:
 
     Student's t, on the logarithms y where all are positive: of a log-normal the mean is
     :math:`\exp(\mu + \sigma^2 / 2)`, and :math:`\bar y + s^2/2` has the standard error
-    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise. Where a
-    few in a hundred batches have the other sign, a sample without them gives too narrow a one, so
+    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise. An
+    interval without the mean of the values shows that they are no such ones: it is then Student's t
+    of the values. Of some far from log-normal, as uniform from zero on, it covers 80 to 98 %. Where
+    a few in a hundred batches have the other sign, a sample without them gives too narrow a one, so
     `batch_spectrum` asks for none unless the other end of each spectrum is far (`OTHER_END`).
     """
     n = len(values)
     if n < LEAST_FOR_MEAN:
         return None
-    sign = 1.0 if (values > 0).all() else -1.0 if (values < 0).all() else 0.0
-    y = np.log(np.abs(values)) if sign else values
-    variance = float(y.var(ddof=1))
-    center = float(y.mean()) + (variance / 2 if sign else 0.0)
-    error = math.sqrt(variance / n + (variance**2 / (2 * (n - 1)) if sign else 0.0))
-    half = error * float(stdtrit(n - 1, 0.5 * (1 + CONFIDENCE)))
-    ends = (center - half, center + half)
-    if not sign:
-        return ends
-    low, high = sorted(sign * math.exp(end) for end in ends)
-    return low, high
+    quantile = float(stdtrit(n - 1, 0.5 * (1 + CONFIDENCE)))
+    mean, sign = float(values.mean()), (values > 0).all() * 1.0 - (values < 0).all()
+    if sign:
+        y = np.log(np.abs(values))
+        variance = float(y.var(ddof=1))
+        center = float(y.mean()) + variance / 2
+        half = math.sqrt(variance / n + variance**2 / (2 * (n - 1))) * quantile
+        low, high = sorted(sign * math.exp(end) for end in (center - half, center + half))
+        if low <= mean <= high:
+            return low, high
+    half = math.sqrt(float(values.var(ddof=1)) / n) * quantile
+    return mean - half, mean + half
 
 
 def median_interval(values: NDArray[np.float64]) -> Interval | None:

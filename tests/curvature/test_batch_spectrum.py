@@ -99,6 +99,17 @@ def test_the_intervals_cover_what_they_say(count: int) -> None:
     assert 0.93 <= means / 2000 <= 0.97 or count < 8
 
 
+def test_an_interval_of_the_mean_holds_the_mean_of_the_values() -> None:
+    """Where logarithms would exclude it the values are not log-normal: Student's t is left."""
+    source, covered = np.random.default_rng(0), 0
+    for _ in range(500):
+        values = source.gamma(0.5, 1.0, 121)  # many near zero, mean 0.5
+        low, high = mean_interval(values) or (0.0, math.inf)
+        assert low <= values.mean() <= high
+        covered += low <= 0.5 <= high
+    assert covered / 500 > 0.9  # 5 % by the logarithms alone
+
+
 def test_too_few_batches_give_no_interval() -> None:
     few = np.arange(1.0, 6.0)
     assert median_interval(few) is mean_interval(few) is None

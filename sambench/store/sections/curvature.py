@@ -70,8 +70,8 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
     ]
     mean_interval: Annotated[
         list[float] | None,
-        "95 % confidence interval over batches, by Student's t, on logarithms where all are "
-        "positive; null for fewer than eight, and where `one_sign` is false.",
+        "95 % confidence interval over batches, by Student's t, on logarithms of positive values "
+        "that these fit; null for fewer than eight, and where `one_sign` is false.",
     ]
     one_sign: Annotated[
         bool | UnsetType,
