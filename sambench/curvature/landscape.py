@@ -84,7 +84,7 @@ def random_landscape(
 
     Raises:
         ValueError: If `points` is even or below 3, or `dimensions` neither 1 nor 2.
-        CurvatureError: If the model cannot be evaluated.
+        CurvatureError: If the model cannot be evaluated, or has no filters.
     """
     require_one_of(Dimensions, dimensions=dimensions)
     require_functions(on_progress=on_progress)
@@ -237,11 +237,13 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
             owner, _, attribute = name.rpartition(".")
             module = model.get_submodule(owner)
             parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
-            can_have = parameter.dim() > 1 and not isinstance(module, NORMALIZATIONS)
-            if can_have and ("weight" in attribute or parametrized):
-                direction[name] = _rescale(drawn, parameter.detach(), module)
-            else:
-                direction[name] = torch.zeros_like(drawn)
+            can_be = parameter.dim() > 1 and not isinstance(module, NORMALIZATIONS)
+            is_filter = can_be and ("weight" in attribute or parametrized)
+            direction[name] = _rescale(drawn, parameter, module) if is_filter else drawn.zero_()
+    if not any(part.any() for part in direction.values()):
+        raise CurvatureError(
+            'random directions move filters, and the model has none: name matrices "weight_1" ...'
+        )
     return direction
 
 
@@ -256,5 +258,5 @@ def _rescale(drawn: Tensor, weight: Tensor, module: nn.Module) -> Tensor:
 
 
 def _ratio(weight: Tensor, drawn: Tensor, within: tuple[int, ...]) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(weight, dim=within, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(weight.detach(), dim=within, keepdim=True)
     return length.div_(torch.linalg.vector_norm(drawn, dim=within, keepdim=True))

@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from sambench.curvature import HessianOperator, filter_normalised
+from sambench.curvature import HessianOperator, filter_normalised, random_landscape
+from sambench.errors import CurvatureError
 
 from .cases import Attention, ConvNet, Recurrent, batches, build, mlp
 
@@ -69,7 +70,22 @@ def test_weights_by_other_names_move() -> None:
     assert moved(weight_norm(nn.Linear(3, 2))) == {
         "parametrizations.weight.original0", "parametrizations.weight.original1",
     }  # fmt: skip
-    assert moved(nn.LayerNorm((3, 4))) == set()
+    assert moved(nn.Sequential(nn.LayerNorm((3, 4)), nn.Linear(4, 2))) == {"1.weight"}
+
+
+def test_a_model_without_filters_has_no_flat_landscape() -> None:
+    """Its matrices have other names, so that no direction would move them."""
+    data = batches((4,), (6,))
+    for attribute in ("matrix", "weight_1"):
+        model = nn.Module()
+        setattr(model, attribute, nn.Parameter(torch.ones(6, 4)))
+        model.forward = lambda x, at=attribute, m=model: x @ getattr(m, at)  # type: ignore[method-assign]
+        if attribute == "matrix":
+            with pytest.raises(CurvatureError, match="the model has none: name"):
+                random_landscape(model, nn.functional.cross_entropy, data, points=3)
+        else:
+            line = random_landscape(model, nn.functional.cross_entropy, data, points=3)
+            assert line.loss[0] != line.loss[1]
 
 
 def test_a_seed_is_one_draw_for_all_networks_of_an_architecture() -> None:
