@@ -33,7 +33,7 @@ class Interpolation:
     has_statistics: bool
     """Whether there is batch normalisation; without it both losses are the same."""
     distance: float
-    """Euclidean, between the two."""
+    """Euclidean, between the trainable weights of the two."""
     num_samples: int
     cost: Cost
 
@@ -77,22 +77,23 @@ def interpolation(
             f"the other weights are a {type(other).__name__}: give a network, or its state_dict()"
         )
     other = {name.removeprefix("_orig_mod."): tensor for name, tensor in other.items()}  # compiled
-    given = {name: tuple(tensor.shape) for name, tensor in other.items()}
-    for name, parameter in surface.model.named_parameters():
-        if given.get(name) != (shape := tuple(parameter.shape)):
+    every = {n: p.detach() for n, p in surface.model.named_parameters()} | surface.buffers
+    fixed = {name: held for name, held in every.items() if name not in surface.parameters}
+    given = {name: tuple(tensor.shape) for name, tensor in (surface.buffers | other).items()}
+    for name, held in every.items():
+        if given.get(name) != (shape := tuple(held.shape)):
             raise CurvatureError(
                 f"the other weights are of another model: {name} is {given.get(name, 'missing')}, "
                 f"here {shape}; interpolate between two runs of one model"
             )
     end = flattened(other[name].to(surface.center) for name in surface.parameters)
-    buffers = {name: other.get(name, buffer) for name, buffer in surface.buffers.items()}
     has_statistics = bool(tracking_layers(model))
 
     def evaluate(index: int) -> Floats:
         alpha = float(alphas[index])
         weights = torch.lerp(surface.center, end, alpha)
-        mixed = {n: _mixed(b, buffers[n].to(b.device), alpha) for n, b in surface.buffers.items()}
-        kept = surface.at(weights, mixed)
+        surface.buffers = {n: _mixed(b, other.get(n, b).to(b), alpha) for n, b in fixed.items()}
+        kept = surface.at(weights)
         again = surface.at(weights, surface.recalibrated(weights)) if has_statistics else kept
         return np.array([*again, *kept])
 
@@ -100,10 +101,7 @@ def interpolation(
     finished = finish(points, evaluate, rows, on_progress)
     return Interpolation(
         alphas=alphas,
-        loss=finished[:, 0],
-        accuracy=finished[:, 1],
-        kept_loss=finished[:, 2],
-        kept_accuracy=finished[:, 3],
+        **dict(zip(("loss", "accuracy", "kept_loss", "kept_accuracy"), finished.T, strict=True)),
         has_statistics=has_statistics,
         distance=norm(end - surface.center),
         num_samples=surface.num_samples,
@@ -113,5 +111,5 @@ def interpolation(
 
 def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     if start.is_floating_point():
-        return torch.lerp(start, end.to(start.dtype), alpha)
+        return torch.lerp(start, end, alpha)
     return start if alpha < 0.5 else end

@@ -145,6 +145,25 @@ def test_nothing_of_the_models_is_changed() -> None:
         assert model.training
 
 
+def test_the_ends_are_the_two_networks_where_some_weights_are_frozen() -> None:
+    """Frozen weights and buffers of the other network are its own, and go along."""
+    one, other = two_networks()
+    for model in (one, other):
+        model.features[0].requires_grad_(False)  # type: ignore[index, union-attr, operator]
+    found = interpolation(one, other, LOSS, DATA, points=2)
+    assert found.kept_loss[[0, -1]] == pytest.approx([evaluated(m)[0] for m in (one, other)])
+    assert found.loss[-1] == pytest.approx(interpolation(other, one, LOSS, DATA, points=2).loss[0])
+    same = interpolation(one, one, LOSS, DATA, points=2)
+    assert found.loss[0] == same.loss[0] and found.loss[-1] != same.loss[-1]
+
+
+def test_a_buffer_of_another_shape_is_of_another_model() -> None:
+    one, other = build(mlp), build(mlp)
+    one.register_buffer("mask", torch.ones(3)), other.register_buffer("mask", torch.ones(4))
+    with pytest.raises(CurvatureError, match=r"another model: mask is \(4,\), here \(3,\)"):
+        interpolation(one, other, LOSS, batches((4,), (6,)))
+
+
 def test_refusals() -> None:
     model = build(mlp)
     with pytest.raises(CurvatureError, match=r"another model: 0\.weight is missing"):
