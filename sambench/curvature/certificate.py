@@ -106,10 +106,9 @@ class Goal:
 
     def choose(self, ritz: RitzValues) -> list[int]:
         """Return the positions of the wanted Ritz values, best first."""
-        last = len(ritz.values) - 1
-        if self.which == "dominant" and -ritz.values[0] > ritz.values[last]:
+        if self.which == "dominant" and -ritz.values[0] > ritz.values[-1]:
             return [0]
-        return [last - i for i in range(min(self.k, last + 1))]
+        return [-1 - i for i in range(min(self.k, len(ritz.values)))]
 
     def is_reached(self, run: Lanczos, ritz: RitzValues) -> bool:
         """Whether the run may end: all is certified, or rounding or the whole space ends it."""
@@ -160,10 +159,9 @@ class Goal:
 
     def intervals(self, ritz: RitzValues, bounds: Bounds) -> Floats:
         """Return the intervals of the wanted eigenvalues, of shape (k, 2)."""
-        chosen = self.choose(ritz)
-        if chosen == [0] and self.which == "dominant":
-            return np.array([[bounds[1], ritz.values[0]]])
-        values = ritz.values[chosen]
+        values = ritz.values[self.choose(ritz)]
+        if self.which == "dominant" and values[0] < 0:
+            return np.array([[bounds[1], values[0]]])
         return np.stack([values, np.maximum(bounds[0], values)], axis=1)
 
     def certified(self, ritz: RitzValues, bounds: Bounds) -> list[bool]:

@@ -90,6 +90,7 @@ class SpectralDensity:
         return self.size * self.mean_stderr
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def density(
     H: SymmetricOperator,

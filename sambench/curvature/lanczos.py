@@ -64,7 +64,7 @@ class DeflationBasis:
 class Eigenpairs:
     """Extreme eigenvalues found by one Lanczos run.
 
-    Every eigenvalue has a residual r = |Hv - theta v|: some eigenvalue of H lies within r of it.
+    Every eigenvalue has a residual r >= |Hv - theta v|: some eigenvalue of H lies within r of it.
     Intervals and bounds hold but for a chance of 1e-6 each, rounding aside.
     """
 
@@ -73,7 +73,8 @@ class Eigenpairs:
     residuals: Tensor
     """(k,) float64, on the CPU."""
     intervals: Tensor
-    """(k, 2) float64, on the CPU: where the i-th eigenvalue of H is; one end is the value."""
+    """(k, 2) float64, on the CPU: where the i-th eigenvalue of H is; one end is the value. If a
+    dominant one is not certified, it is where the outermost one on the value's side is."""
     certified: tuple[bool, ...]
     """For each whether its interval is within the tolerance: the value is what it is called."""
     vectors: Tensor | None = field(repr=False)
@@ -118,6 +119,7 @@ class TraceEstimate:
     ended_by: EndedBy
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def eigenvalues(
     H: SymmetricOperator,
@@ -163,7 +165,8 @@ def eigenvalues(
     """
     require_one_of(Which, which=which)
     require_at_least(0, tol=tol)
-    require_at_least(1, k=k, max_matvecs=max_matvecs, max_basis=max_basis)
+    require_at_least(1, k=k, max_matvecs=max_matvecs)
+    require_at_least(min(k, H.size), max_basis=max_basis)
     require_functions(out_of_time=out_of_time, on_progress=on_progress)
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
@@ -213,6 +216,7 @@ def eigenvalues(
     )
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def trace(
     H: SymmetricOperator,

@@ -92,7 +92,7 @@ class Objective:
         other, pair = copy.copy(self), self.sample(count)
         other.dtype = torch.float64
         with torch.inference_mode(False):
-            other._batches = Batches([(pair[0].clone(), pair[1].clone())])  # none of inference mode
+            other._batches = Batches([pair])
             other.parameters = {
                 name: weight.detach().double().requires_grad_()
                 for name, weight in self.parameters.items()
@@ -106,9 +106,10 @@ class Objective:
         other.batch_sizes, other._graph_bytes = other._batches.sizes, {}
         return other
 
+    @torch.inference_mode(False)
     def load(self, index: int) -> Batch:
         """Return a batch on the device, in the types that network and loss take."""
-        inputs, targets = self._batches[index]
+        inputs, targets = (p.clone() if p.is_inference() else p for p in self._batches[index])
         kind = self.dtype if inputs.is_floating_point() else inputs.dtype
         target_kind = torch.float64 if targets.is_floating_point() else targets.dtype
         return inputs.to(self.device, kind), targets.to(self.device, target_kind)

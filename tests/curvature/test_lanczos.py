@@ -290,6 +290,23 @@ def test_there_is_one_dominant_eigenvalue() -> None:
         eigenvalues(with_spectrum(SPECTRA["flat"]), 2, which="dominant")
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_after_one_product_the_interval_is_on_the_side_of_the_value(sign: int) -> None:
+    spectrum = sign * torch.tensor([1.0, 2.0, 3.0])
+    found = eigenvalues(with_spectrum(spectrum), which="dominant", max_matvecs=1)
+    low, high = found.intervals[0].tolist()
+    assert low <= 3 * sign <= high
+    assert not found.converged
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_a_basis_of_fewer_vectors_than_eigenvalues_is_refused(room: int) -> None:
+    """A matrix of low rank takes another start, which a full basis has no room for."""
+    operator = with_spectrum(torch.tensor([5.0, 3.0, *[0.0] * 20]))
+    with pytest.raises(ValueError, match=f"max_basis={room} must be at least 4"):
+        eigenvalues(operator, 4, max_basis=room)
+
+
 # Randomness ---------------------------------------------------------------------------------------
 
 

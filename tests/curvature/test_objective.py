@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.curvature import HessianOperator
+from sambench.curvature import HessianOperator, density, eigenvalues, trace
 from sambench.errors import CurvatureError
 
 from .cases import Batches, ConvNet, batches, build, mlp, random_vector
@@ -65,6 +65,21 @@ def test_works_in_any_gradient_mode(mode: Callable[[], torch.no_grad]) -> None:
         product = HessianOperator(model, functional.cross_entropy, data).matvec(v)
     assert torch.equal(product, expected)
     assert not product.requires_grad
+
+
+def test_inference_mode_changes_nothing_wherever_it_is_on() -> None:
+    """Around the measurement, where each product takes memory again, or around the batches."""
+    model, data = build(mlp), batches(SIZES, (6,))
+    with HessianOperator(model, functional.cross_entropy, data) as H:
+        expected, whole, curve = eigenvalues(H), trace(H), density(H, 2, 5)
+    with torch.inference_mode():
+        made = [(inputs * 1, targets + 0) for inputs, targets in data]
+        with HessianOperator(model, functional.cross_entropy, data) as H:
+            assert torch.equal(eigenvalues(H).values, expected.values)
+            assert trace(H).estimate == whole.estimate
+            assert density(H, 2, 5).mean == curve.mean
+    with HessianOperator(model, functional.cross_entropy, made) as H:
+        assert torch.equal(eigenvalues(H).values, expected.values)
 
 
 def test_autocast_around_it_changes_nothing() -> None:
