@@ -32,6 +32,7 @@ RANDOM = 1e-3  # of the largest output: more is no rounding
 SEEDS = (1, 2, 3)
 Function = Callable[..., Tensor]
 Tensors = tuple[Tensor, ...]
+Passage = tuple[str, list[Tensor], list[Tensor]]  # a module's name, what it is given, its results
 Note = TypeVar("Note")
 
 
@@ -57,8 +58,7 @@ def check_function(objective: Objective) -> None:
     _refuse_hidden_weights(objective, outputs, targets)
     if len(objective.batch_sizes) > 1:
         _refuse_shares_of_the_batch(objective, outputs)
-    culprit = _random_module(objective, inputs)
-    if culprit is not None:
+    if (culprit := _random_module(objective, inputs)) is not None:
         raise CurvatureError(
             f"the outputs of {culprit} are random in evaluation mode, as of a dropout that stays "
             "on: pass training=self.training to it"
@@ -155,7 +155,7 @@ def check_derivatives(objective: Objective) -> tuple[float | None, float]:
     """
     double = objective.in_double(SAMPLES)
     inputs, targets = double.load(0)
-    rounding = 0.0
+    rounding, reason = 0.0, "differences of gradients do not settle here"
     try:
         double.graph(0)  # refuses operations that have no second derivative, by name
         with double.isolated(), torch.no_grad():
@@ -174,8 +174,6 @@ def check_derivatives(objective: Objective) -> tuple[float | None, float]:
         raise
     except (RuntimeError, TypeError) as failure:  # tensors of the model's own that stay float32
         error, reason = None, str(failure).splitlines()[0]
-    else:
-        reason = "differences of gradients do not settle here"
     if error is None:
         warnings.warn(f"second derivatives were not checked: {reason}", SambenchWarning, 2)
     elif error > AGREEMENT:
@@ -273,13 +271,8 @@ def _tensors(nested: Any) -> list[Tensor]:
 
 def _random_module(objective: Objective, inputs: Tensor) -> str | None:
     """Return the innermost module whose outputs depend on the state of the random generator."""
-    run = partial(_noted, objective, inputs, _results)
-    first = run(SEEDS[0])
-    for seed in SEEDS[1:]:
-        for (name, before), (_, now) in zip(first, run(seed), strict=False):
-            if not all(_same(a, b) for a, b in zip(before, now, strict=False)):
-                return name
-    return None
+    runs = [_noted(objective, inputs, _passage, seed) for seed in SEEDS]
+    return _origin(runs, lambda first, *others: not all(_same(first, one) for one in others))
 
 
 def _mixing_module(objective: Objective, parts: Sequence[Tensor]) -> str | None:
@@ -288,11 +281,18 @@ def _mixing_module(objective: Objective, parts: Sequence[Tensor]) -> str | None:
     with objective.isolated(), torch.no_grad():
         if not _mixed(*map(objective.outputs, runs)):
             return None
-    notes = [_noted(objective, run, _results, SEEDS[0]) for run in runs]
-    for (name, together), (_, first), (_, other) in zip(notes[0], notes[1], notes[2], strict=False):
-        if any(map(_mixed, together, first, other)):
-            return name
-    return "the model"
+    notes = [_noted(objective, run, _passage, SEEDS[0]) for run in runs]
+    return _origin(notes, _mixed) or "the model"
+
+
+def _origin(runs: Sequence[list[Passage]], differ: Callable[..., bool]) -> str | None:
+    """Return the first module whose results differ, of those that are given the same if any is."""
+    found = [
+        (any(map(differ, *given)), name[0])
+        for name, given, results in (zip(*calls, strict=True) for calls in zip(*runs, strict=False))
+        if any(map(differ, *results))
+    ]
+    return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def _mixed(together: Tensor, first: Tensor, other: Tensor) -> bool:
@@ -303,8 +303,9 @@ def _mixed(together: Tensor, first: Tensor, other: Tensor) -> bool:
     return apart.shape == together.shape and not _same(together, apart)
 
 
-def _results(name: str, module: nn.Module, given: Any, result: Any) -> tuple[str, list[Tensor]]:
-    return name, [tensor.clone() for tensor in _tensors(result)]
+def _passage(name: str, module: nn.Module, given: Any, result: Any) -> Passage:
+    given, result = ([tensor.clone() for tensor in _tensors(held)] for held in (given, result))
+    return name, given, result
 
 
 def _same(tensor: Tensor, other: Tensor) -> bool:

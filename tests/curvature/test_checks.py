@@ -305,6 +305,37 @@ def test_dropout_that_stays_on_is_named() -> None:
         average_sharpness(model, functional.cross_entropy, batches(SIZES, (6,)))
 
 
+class Between(nn.Module):
+    """Does something of its own between two layers, which are not to blame."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.body, self.head, self.change = nn.Linear(6, 8), nn.Linear(8, 4), change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.change(self.body(x)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(functional.dropout, "are random"), (lambda z: z - z.mean(0), "for a sample depend")],
+)
+def test_the_layer_after_the_culprit_is_not_blamed(change: Any, said: str) -> None:
+    with pytest.raises(CurvatureError, match=f"outputs of Between {said}"):
+        operator_of(build(lambda: Between(change)))
+
+
+def test_a_culprit_that_overwrites_what_it_is_given_is_found() -> None:
+    model = build(lambda: nn.Sequential(nn.Linear(6, 4), InPlace()))
+    with pytest.raises(CurvatureError, match=r"outputs of .* are random"):
+        operator_of(model)
+
+
+class InPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5, inplace=True)
+
+
 class OwnStatistics(nn.Module):
     """Batch normalisation that takes each batch's own statistics, in eval mode too."""
 
