@@ -40,8 +40,7 @@ class Measurement(Definition, frozen=True, kw_only=True):
                     f"unknown key {shown(key)} in hessian{did_you_mean(key, known)}; "
                     f"known: {', '.join(known)}"
                 )
-        own = {k: v for k, v in given.items() if k not in OWN}
-        hessian = build(HessianSettings, own, "hessian")
+        hessian = build(HessianSettings, {k: given[k] for k in given if k not in OWN}, "hessian")
         shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm")}
         studies = Studies.from_dict({k: v for k, v in given.items() if k in OWN}, **shared)
         return cls(hessian=hessian, studies=studies)

@@ -108,10 +108,9 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     not for its derivative. PyTorch keeps older switches beside newer per-operation settings and
     refuses to read an older one where they disagree, so both are moved together.
     """
-    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
-    candidates: list[Any] = [getattr(cuda, "matmul", None)]
-    candidates += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
-    candidates += [getattr(mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
+    cudnn, kinds = torch.backends.cudnn, ("matmul", "conv", "rnn")
+    backends = (torch.backends.cuda, cudnn, torch.backends.mkldnn)
+    candidates: list[Any] = [getattr(backend, kind, None) for backend in backends for kind in kinds]
     # those that this release of PyTorch has
     operations = [node for node in candidates if hasattr(node, "fp32_precision")]
     with ExitStack() as stack:

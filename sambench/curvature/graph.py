@@ -33,8 +33,7 @@ def naming_the_operation() -> Iterator[None]:
     except RuntimeError as error:
         if _REENTRANT_MESSAGE in str(error):
             raise CurvatureError(_REENTRANT) from error
-        found = _REFUSAL_MESSAGE.search(str(error))
-        if found is None:
+        if (found := _REFUSAL_MESSAGE.search(str(error))) is None:
             raise
         raise _not_twice(found["operation"] or str(error).splitlines()[0]) from error
 

@@ -298,8 +298,7 @@ def maximise(
             best_value, best, best_gradient = value, point, gradient
         if number in looks:
             stalled = climbed < ENOUGH * (number - last_look)
-            stuck = not halved and best_value == best_at_look
-            halved = stalled or stuck
+            halved = stalled or (not halved and best_value == best_at_look)
             if halved:
                 step /= 2
                 point, before, value, gradient = best, best, best_value, best_gradient

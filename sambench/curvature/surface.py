@@ -105,9 +105,8 @@ class LossSurface(Objective):
         count = sum(self.batch_sizes[i] for i in chosen)
         total, gradient = 0.0, torch.zeros_like(self.center)
         with torch.inference_mode(False):
-            leaves = parts_of(weights.detach().clone(), self.parameters)
-        for leaf in leaves.values():
-            leaf.requires_grad_()
+            parts = parts_of(weights.detach().clone(), self.parameters)
+            leaves = {name: part.requires_grad_() for name, part in parts.items()}
         for i in chosen:
             share = self.batch_sizes[i] / count
             value, gradients = self.first_order(i, leaves)

@@ -112,8 +112,7 @@ def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Li
     ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
                     color=BLUE, alpha=0.3, lw=0)  # fmt: skip
-    above = np.where(mean > own, mean, np.nan)
-    (curve,) = ax.plot(x, above, color=BLUE, lw=LINE, gid="density")
+    (curve,) = ax.plot(x, np.where(mean > own, mean, np.nan), color=BLUE, lw=LINE, gid="density")
     low = np.full(len(resolved), 3 * floor)
     (marks,) = ax.plot(resolved, low, "|", color=VERMILION, ms=4, mew=0.6)
     return curve, marks

@@ -163,8 +163,7 @@ def _studies(
     if other is not None:
         if missing:
             minimum.check_time()
-        there = store.load(other)
-        if there is None:
+        if (there := store.load(other)) is None:
             raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
         weights_of(there, store)  # or it is not completed
         check_code(there)

@@ -250,8 +250,7 @@ def _describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:
 def _budget_notes(section: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each quantity that a budget ended: what it cost in accuracy."""
     notes = list(_extremes_notes(section, ""))
-    spectrum = section.get("batch_spectrum")
-    if spectrum is not None and not spectrum["converged"]:
+    if (spectrum := section.get("batch_spectrum")) and not spectrum["converged"]:
         interval = spectrum["median_interval"]
         said = "too few for an interval of the median"
         if interval:
