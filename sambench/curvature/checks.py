@@ -167,8 +167,7 @@ def check_derivatives(objective: Objective) -> tuple[float | None, float]:
         error = _disagreement(function, *start, product)
         own = _loss(objective, objective.sample(SAMPLES), scale)
         single = _product(own, *_start(objective.parameters.values()))
-        size = _norms(product).norm()
-        if bool(size > 0):
+        if bool((size := _norms(product).norm()) > 0):
             rounding = float(_norms(torch._foreach_sub(product, single)).norm() / size)
     except CurvatureError:
         raise
@@ -271,8 +270,10 @@ def _tensors(nested: Any) -> list[Tensor]:
 
 def _random_module(objective: Objective, inputs: Tensor) -> str | None:
     """Return the innermost module whose outputs depend on the state of the random generator."""
-    runs = [_noted(objective, inputs, _passage, seed) for seed in SEEDS]
-    return _origin(runs, lambda first, *others: not all(_same(first, one) for one in others))
+    run = partial(_noted, objective, inputs, _passage)
+    first = run(SEEDS[0])
+    found = (_origin([first, run(seed)], lambda a, b: not _same(a, b)) for seed in SEEDS[1:])
+    return next(filter(None, found), None)
 
 
 def _mixing_module(objective: Objective, parts: Sequence[Tensor]) -> str | None:
@@ -304,8 +305,7 @@ def _mixed(together: Tensor, first: Tensor, other: Tensor) -> bool:
 
 
 def _passage(name: str, module: nn.Module, given: Any, result: Any) -> Passage:
-    given, result = ([tensor.clone() for tensor in _tensors(held)] for held in (given, result))
-    return name, given, result
+    return name, _tensors(given), [tensor.clone() for tensor in _tensors(result)]
 
 
 def _same(tensor: Tensor, other: Tensor) -> bool:

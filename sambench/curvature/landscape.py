@@ -237,8 +237,8 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
             owner, _, attribute = name.rpartition(".")
             module = model.get_submodule(owner)
             parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
-            can_be = parameter.dim() > 1 and not isinstance(module, NORMALIZATIONS)
-            is_filter = can_be and ("weight" in attribute or parametrized)
+            named = "weight" in attribute or parametrized
+            is_filter = named and parameter.dim() > 1 and not isinstance(module, NORMALIZATIONS)
             direction[name] = _rescale(drawn, parameter, module) if is_filter else drawn.zero_()
     if not any(part.any() for part in direction.values()):
         raise CurvatureError(
