@@ -101,7 +101,10 @@ def interpolation(
     finished = finish(points, evaluate, rows, on_progress)
     return Interpolation(
         alphas=alphas,
-        **dict(zip(("loss", "accuracy", "kept_loss", "kept_accuracy"), finished.T, strict=True)),
+        loss=finished[:, 0],
+        accuracy=finished[:, 1],
+        kept_loss=finished[:, 2],
+        kept_accuracy=finished[:, 3],
         has_statistics=has_statistics,
         distance=norm(end - surface.center),
         num_samples=surface.num_samples,
