@@ -196,7 +196,7 @@ def test_prepare_phantom(tmp_path: Path, phantom_data: Path) -> None:
     options = ("--set", "images=40", "--set", "pixels=32", "--size", "32", "--raw", str(raw))
     done = call(tmp_path, "prepare", "phantom", *options)
     assert (done.code, after_the_room(done, 40)) == (0, "")
-    assert done.out.startswith("phantom: 40 images, 32x32 grey, from GDPH and SYSUCC, simulated")
+    assert done.out.startswith("phantom: 40 images, 32x32 grey, from simulated folders GDPH and ")
     sheet = "data/prepared/phantom-32/contact_sheet.png"
     assert done.out.endswith(f"prepared in data/prepared/phantom-32, contact sheet {sheet}\n")
     with Image.open(tmp_path / sheet) as image:
