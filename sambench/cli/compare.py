@@ -36,8 +36,8 @@ class Described(options.Training):
         "--opt",
         default="adam,sam,gcsam",
     )
-    seeds: int = option("N", "Seeds of each combination; each is a run.", default=1, min=1)
-    curvature: bool = flag("Measure curvature too; a suite says so itself.", "--hessian")
+    seeds: int = option("N", "Number of seeds, each a run of its own.", default=1, min=1)
+    curvature: bool = flag("Also measure curvature; a suite file has `hessian:`.", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe."""
@@ -74,7 +74,7 @@ class Choice:
     """Which of the runs are done."""
 
     plan: bool = flag("Show which runs are done, which would run and how long; run nothing.")
-    measure: bool = flag("With --plan: time some steps of each model of which no run has finished.")
+    measure: bool = flag("With --plan: time a few steps where no completed run tells how long.")
     only: list[str] | None = option(
         "PATTERN", "Only these runs, by name (shell pattern) or id. Repeatable.", show_default="all"
     )
@@ -131,8 +131,8 @@ def compare(
         str | None,
         argument(
             "OTHER",
-            "With SUITE: two suites, optimizers, commits or results folders whose stored runs are "
-            "set side by side; or one of these and `published`. Nothing is run.",
+            "What to compare SUITE with. Both are then suites, optimizers, commits or results "
+            "folders with stored runs, or one is `published`. Nothing is run.",
         ),
     ] = None,
 ) -> None:

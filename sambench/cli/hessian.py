@@ -38,8 +38,8 @@ class Measured:
     per_layer: bool = flag("Also measure each layer by itself.")
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
-        "batch_norm, dtype, adaptive, include_l2, density.steps and the like. Repeatable.",
+        "Any other setting: trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, "
+        "sigma, batch_norm, dtype, adaptive, include_l2; of a study density.steps=40. Repeatable.",
         "--set",
     )
     again: bool = flag("Measure again runs that already have a measurement.")

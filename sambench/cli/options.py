@@ -54,7 +54,7 @@ device = partial(option, "DEVICE", "cpu, cuda or cuda:0.", show_default="a GPU i
 plugin = partial(
     option,
     "FILE",
-    "A Python file with optimizers, models or datasets of your own. Repeatable.",
+    "A Python file with optimizers, models, datasets or launchers of your own. Repeatable.",
     callback=_load_plugins,
     is_eager=True,
     rich_help_panel=PLACE,
@@ -88,7 +88,7 @@ class Training:
     )
     class_weights: str = option(
         "RULE",
-        "Weights of the classes in the training loss: none, or balanced, so that rare classes "
+        "Weights of the classes in the training loss: none, or balanced, with which rare classes "
         "count as much as others.",
         default="none",
     )
@@ -201,7 +201,7 @@ class Launching:
     )
     threads: str | None = option(
         "N|all",
-        "Threads of each run on a CPU; another number rounds differently.",
+        "Threads of each run on a CPU; another number changes the rounding.",
         show_default="OMP_NUM_THREADS, or 1",
     )
     launcher: str | None = option(

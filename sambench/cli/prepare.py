@@ -25,8 +25,8 @@ class Files:
     raw: Path = option("DIR", "Folder of downloaded or simulated files.", default=Path("data/raw"))
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "A setting of the dataset, such as normal=drop; see `sambench list datasets`. All have "
-        "fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
+        "A setting of the dataset, such as normal=drop; see `sambench list datasets`. Every one "
+        "has fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
         "--set",
     )
 
@@ -46,7 +46,7 @@ class Making:
     skip_unreadable: bool = flag("Leave out images that cannot be read.")
     drop_conflicts: bool = flag("Leave out copies with different labels.")
     drop_duplicates: bool = flag("Keep only one of each image and its copies.")
-    audit: bool = flag("Also look for copies, conflicting labels, leaks between parts, shortcuts.")
+    audit: bool = flag("Also report copies, conflicting labels, leaks between parts, shortcuts.")
     workers: int | None = option("THREADS", "Threads that decode.", min=1, show_default="all cores")
 
 

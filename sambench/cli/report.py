@@ -34,10 +34,10 @@ class Content:
         show_default="the suite's, or made of the patterns",
     )
     out: Path | None = option(
-        "DIR", "Write into another folder than results/reports, as where that cannot be written."
+        "DIR", "Folder to write into, if it cannot or should not be results/reports."
     )
     names: Path | None = option(
-        "FILE", "A YAML file with the names to show for optimizers, models and datasets."
+        "FILE", "YAML of names to show, as `optimizers: {sam: SAM}`; also models and datasets."
     )
 
 
