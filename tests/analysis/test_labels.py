@@ -70,10 +70,7 @@ def test_one_more_line_in_one_setting_parts_nothing_from_its_like(of_line: Maker
     }
     text = " ".join(answer_text(study))
     assert "Over 2 settings, SAM" in text
-    assert (
-        "Not compared here: Adam (lr=0.01), without a completed run in each of these settings"
-        in text
-    )
+    assert "a completed run in each of these settings: Adam (lr=0.01)." in text
 
 
 def test_a_label_says_the_same_of_each_line_of_its_name(of_line: Maker) -> None:
@@ -92,7 +89,7 @@ def test_a_label_says_the_same_of_each_line_of_its_name(of_line: Maker) -> None:
     study = build_study([*here, *there], ReportSettings(baseline="adam"))
     assert labels(study)[0] == ["adam", "sam (rho=0.05, lr=0.003)", "sam (rho=0.1, lr=0.003)"]
     text = " ".join(answer_text(study))
-    assert "Not compared here: SAM (rho=0.05, lr=0.001), without a completed run" in text
+    assert "a completed run in each of these settings: SAM (rho=0.05, lr=0.001)" in text
     assert len(study.pooled["accuracy"]) == 2
 
 
@@ -142,7 +139,7 @@ def test_other_hyperparameters_by_setting_are_pooled_and_told(of_line: Maker) ->
     study = build_study(runs, ReportSettings(baseline="adam"))
     assert [one.settings for one in study.pooled["accuracy"]] == [2]
     told = "Pooled, though not the same in each setting: SAM's rho (0.2 and 0.05)."
-    assert f"{told} Methods says which it has where." in " ".join(answer_text(study))
+    assert f"{told} Methods lists them." in " ".join(answer_text(study))
     pooled, *alone = difference_tables(study, ["accuracy"])
     assert pooled.notes == (told,)
     assert all(table.notes == () for table in alone)

@@ -41,7 +41,7 @@ def test_every_status_is_a_trouble_of_its_own(make_record: RecordMaker) -> None:
     assert [trouble.kind for trouble in found(runs)] == [
         *(
             f"{how} (in no mean; p of accuracies and AUROC counts it as naming one class for "
-            "every image, p of others not at all)"
+            "every image, p of other metrics not at all)"
             for how in ("Failed", "Diverged")
         ),
         *("Interrupted, not counted", "Running, not counted"),

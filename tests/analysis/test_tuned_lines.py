@@ -103,7 +103,7 @@ def test_settings_that_were_tuned_apart_are_pooled_and_it_is_said(in_settings: S
     text = " ".join(answer_text(in_settings))
     assert (
         "Pooled, though not the same in each setting: Adam (tuned)'s lr (0.003 and 0.01) and "
-        "SAM (tuned)'s rho (0.01 and 0.2). Methods says which it has where."
+        "SAM (tuned)'s rho (0.01 and 0.2). Methods lists them."
     ) in text
     assert "run with several settings on the same test images" not in text
     said = (

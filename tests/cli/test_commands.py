@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
 BEYOND_REACH = (
-    "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes 6 "
-    "(`--seeds 6`, or `seeds: 6` in the suite).\n"
+    "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; at least 6 "
+    "are needed (`--seeds 6`, or `seeds: 6` in the suite).\n"
 )
 """What is said of the suite below before it runs."""
 

@@ -162,7 +162,7 @@ def test_it_begins_with_the_answer_and_ends_with_what_went_wrong(
     ]
     answer = text.splitlines()[2]
     assert answer.startswith("For small-cnn on phantom, 2 seeds cannot show any difference to Adam")
-    assert "it takes 6 (`--seeds 6`" in text[text.index("## What went wrong") :]
+    assert "at least 6 are needed (`--seeds 6`" in text[text.index("## What went wrong") :]
 
 
 def test_where_a_number_comes_from(
@@ -341,8 +341,8 @@ def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
         main()
     assert not ended.value.code
     assert capsys.readouterr().err == (
-        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes 6 "
-        "(`--seeds 6`, or `seeds: 6` in the suite).\n"
+        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; at least 6 "
+        "are needed (`--seeds 6`, or `seeds: 6` in the suite).\n"
     )
 
 

@@ -83,8 +83,8 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     code, _, said = compare("study.yaml --device cpu")
     assert code == 1
     assert said == (
-        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
-        "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
+        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; at least "
+        "6 are needed (`--seeds 6`, or `seeds: 6` in the suite).\n"
         "4 of 6 runs are done already\n"
         + "".join(
             f"{path.parent.name} diverged: {json.loads(path.read_text())['error']}\n"
@@ -134,8 +134,8 @@ def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) ->
     code, _, said = compare("study.yaml --device cpu --only '*-adam-s0-*'")
     assert code == 0
     assert said == (
-        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
-        "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
+        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; at least "
+        "6 are needed (`--seeds 6`, or `seeds: 6` in the suite).\n"
         "1 stale (the data were prepared anew and differ); `--retry stale` does them again\n"
         "next: `sambench report study.yaml` writes the answer, all tables and the figures\n"
     )

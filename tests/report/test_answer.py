@@ -142,12 +142,13 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
     runs = make_runs({"adam": EIGHT[:3], "sam": up(EIGHT[:3], 1.0, 0.5)}, seconds={"adam": 600.0})
     (first, *_) = answer_text(build_study(runs, ADAM))
     assert first.startswith(
-        "For small-cnn on phantom, 3 seeds cannot show any difference to Adam; it takes 6; about "
+        "For small-cnn on phantom, 3 seeds cannot show any difference to Adam: at least 6 are "
+        "needed. About "
     )
     assert re.search(
         r"`--seeds (\d+)`, or `seeds: \1` in the suite, about \d+ (s|min|h \d+ min) more", first
     )
-    assert "no evidence: SAM " in first
+    assert "is no evidence: SAM " in first
 
 
 def test_seeds_that_would_settle_it_are_for_all_comparisons(make_runs: StudyMaker) -> None:
@@ -176,7 +177,7 @@ def test_no_number_of_seeds_rules_out_what_lost_runs_leave_open(make_runs: Study
 
 def test_one_seed_has_no_spread_to_say_how_many_would_do(make_runs: StudyMaker) -> None:
     text = " ".join(answer_text(build_study(make_runs({"adam": [80.0], "sam": [82.5]}), ADAM)))
-    assert "1 seed cannot show any difference to Adam; it takes 6. Seen so far" in text
+    assert "1 seed cannot show any difference to Adam: at least 6 are needed. What was" in text
     assert "rule out" not in text
 
 
@@ -185,7 +186,7 @@ def test_what_never_completed_is_not_called_worse(make_runs: StudyMaker) -> None
     text = " ".join(answer_text(build_study(make_runs(found), ADAM)))
     assert (
         "SAM is the best of the 2 compared: every other of them was shown to be less accurate. "
-        "Not compared here: GSAM, without a completed run in this setting."
+        "Not compared here, for lack of a completed run in this setting: GSAM."
     ) in text
     assert "GSAM diverged in 8 of 8 seeds." in text
     assert "What is undecided" not in text  # no seed settles it
@@ -246,9 +247,7 @@ def test_who_is_hardly_better_than_naming_the_largest_class_is_named(make_runs: 
     def answer(some: list[RunRecord]) -> str:
         return " ".join(answer_text(build_study(some, ADAM)))
 
-    told = (
-        "is less than 1 point above 90.0 %, what naming the most frequent class for every image has"
-    )
+    told = "is less than 1 point above 90.0 %, the accuracy of naming the most frequent class"
     assert f"The mean test accuracy of Adam and SAM {told}" in answer(runs(0.9))
     assert "most frequent class" not in answer(runs(0.6))
     both = answer(runs(0.9) + runs(0.6, model="resnet18"))
@@ -330,7 +329,10 @@ def test_what_is_no_minimum_is_not_called_unmeasured(make_runs: StudyMaker) -> N
     study = build_study(make_runs({"adam": EIGHT, "gsam": EIGHT}, top=top), ADAM)
     text = " ".join(answer_text(study))
     assert "Flatness cannot be compared: no seed has a minimum on both sides." in text
-    assert "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: no minimum" in text
+    assert (
+        "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: such a run is at no minimum"
+        in text
+    )
 
 
 def test_the_baseline_itself_is_first_among_equals(make_record: RecordMaker) -> None:
@@ -434,7 +436,7 @@ def test_one_image_that_is_more_than_the_margin_is_said_beside_equivalence(
     )
     text = answer_text(build_study(few, ADAM))
     assert "One of the 5 test images is 20 points, more than the margin of 1 point" in text[0]
-    cannot = "1 point cannot be shown or ruled out by more seeds, for "
+    cannot = "1 point cannot be shown or ruled out by more seeds: "
     assert f"{cannot}the test images are too few." in " ".join(text)
     assert "--seeds" not in " ".join(text)
     text = answer_text(build_study(many, ADAM))
@@ -451,18 +453,18 @@ def test_lost_runs_that_keep_an_optimizer_from_being_called_equivalent_are_named
     assert (found["sam"].verdict, found["sam"].barred) == ("undecided", True)
     assert (found["asam"].verdict, found["asam"].barred) == ("equivalent", False)
     said = "ASAM is equivalent to Adam: shown to differ by less than 1 point. SAM would be called"
-    assert f"{said} equivalent to Adam but for the runs that were lost." in answer_text(study)[0]
+    assert f"{said} equivalent to Adam if no run had been lost." in answer_text(study)[0]
     (table,) = difference_tables(study, ["accuracy"])
-    assert table.notes[1] == "Not called equivalent, for lost seeds alone: SAM."
+    assert table.notes[1] == "Not called equivalent only because of lost seeds: SAM."
     sources = sources_of(study, lambda run: Path(run.name))
     lines = next(s for s in sources if s.name.endswith("/sam/accuracy")).explain()
-    assert [*lines][-1].startswith("verdict: undecided (units were lost, but for which")
+    assert [*lines][-1].startswith("verdict: undecided (it would be called equivalent")
     whole = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 0.0)}), ADAM)
     assert "would be called" not in " ".join(answer_text(whole))
 
 
 def test_marks_of_equivalence_by_few_images_carry_the_caution(make_runs: StudyMaker) -> None:
-    said = "One of the 80 test images is 1.2 points, more than the margin of 1 point: equivalence"
+    said = 'One of the 80 test images is 1.2 points, more than the margin of 1 point: "equivalent'
     for number in (80, 2000):
         runs = [
             replace(run, data={**(run.data or {}), "test": number})

@@ -65,7 +65,7 @@ def test_one_run_of_another_does_not_undo_a_comparison(make_runs: StudyMaker) ->
     assert decision.best == ("sam",)
     assert answer_text(study)[1] == (
         "SAM is the best of the 2 compared: every other of them was shown to be less accurate. Not "
-        "compared, with fewer than 6 seeds beside the baseline's: ASAM."
+        "compared, with fewer than 6 seeds in common with the baseline: ASAM."
     )
 
 
@@ -116,8 +116,8 @@ def test_a_choice_over_settings_says_who_was_not_in_all(make_runs: StudyMaker) -
     runs = make_runs({**both, "fsam": up(EIGHT, 9)}) + make_runs(both, **LONG)
     assert choice(runs) == (
         "Over 2 settings, SAM is the best of the 2 compared: every other of them was shown to be "
-        "less accurate. Not compared here: F-SAM, without a completed run in each of these "
-        "settings."
+        "less accurate. Not compared here, for lack of a completed run in each of these "
+        "settings: F-SAM."
     )
 
 
@@ -129,8 +129,8 @@ def test_what_ran_with_other_code_is_named_as_not_compared(make_runs: StudyMaker
     ]
     assert choice(other) == (
         "For small-cnn on phantom (code 1 of 2), F-SAM is the best of the 2 compared: every other "
-        "of them was shown to be less accurate. Not compared here: SAM, without a completed run in "
-        "this setting. Another setting is no part of it: small-cnn on phantom (code 2 of 2)."
+        "of them was shown to be less accurate. Not compared here, for lack of a completed run in "
+        "this setting: SAM. Settings that are left out here: small-cnn on phantom (code 2 of 2)."
     )
 
 
@@ -142,8 +142,8 @@ def test_folds_beside_seeds_are_named_as_not_compared(
     runs += folds_of(make_record, {"adam": np.zeros(5), "gsam": np.ones(5)}, model="resnet18")
     said = choice(runs)
     assert said.startswith("Over 2 settings, SAM is the best of the 2 compared")
-    assert "Not compared here: GSAM" in said
-    assert "no part of it: ResNet-18 on phantom." in said
+    assert "of these settings: GSAM." in said
+    assert "left out here: ResNet-18 on phantom." in said
 
 
 def test_the_choice_is_over_the_settings_of_the_first_paragraph(
@@ -154,8 +154,8 @@ def test_the_choice_is_over_the_settings_of_the_first_paragraph(
         runs += folds_of(make_record, {"adam": np.zeros(5), "gsam": np.arange(5) - 2}, model=model)
     first, second, *_ = paragraphs(runs)
     assert first.startswith("Over 2 settings, no optimizer was shown to be more accurate")
-    assert second.startswith("Over 2 settings, either compared may be the most")
-    assert "Not compared here: F-SAM" in second
+    assert second.startswith("Over 2 settings, either of the 2 compared may be the most")
+    assert "of these settings: F-SAM." in second
 
 
 def two_baselines(make_runs: StudyMaker, make_record: RecordMaker) -> list[RunRecord]:
@@ -190,7 +190,7 @@ def test_where_baselines_differ_a_choice_is_of_one_setting(
 ) -> None:
     runs = two_baselines(make_runs, make_record)
     assert choice(runs).startswith("For ResNet-18 on phantom, SAM is the best of the 3 compared")
-    assert "no part of it: small-cnn on phantom." in choice(runs)
+    assert "left out here: small-cnn on phantom." in choice(runs)
 
 
 def test_why_nothing_is_chosen_is_said(make_runs: StudyMaker) -> None:
@@ -230,7 +230,7 @@ def test_costs_are_the_tables(make_record: RecordMaker) -> None:
     study = build_study(runs, ADAM)
     (table,) = difference_tables(study, ["train_seconds"])
     assert table.rows[0][1][0].text == "2.0x"
-    assert "in parentheses training time: SAM 1.00 (2.0)." in " ".join(answer_text(study))
+    assert "(training time in parentheses): SAM 1.00 (2.0)." in " ".join(answer_text(study))
 
 
 def test_times_of_other_devices_are_not_compared(make_runs: StudyMaker) -> None:

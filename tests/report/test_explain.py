@@ -153,7 +153,7 @@ def test_an_interval_is_what_its_line_says(make_runs: StudyMaker, fewer: int) ->
         low = 0.0 if one.shown and middle < reach else middle - reach
         assert (one.low, one.high) == pytest.approx((low, middle + reach))
     family = 2 if fewer == 3 else 1
-    assert f"at once, by test accuracy {family} (" in " ".join(how_to_read(study))
+    assert f"at once; by test accuracy these are {family} (" in " ".join(how_to_read(study))
 
 
 def test_an_interval_that_rounding_widens_says_so(make_runs: StudyMaker) -> None:
@@ -171,4 +171,4 @@ def test_a_run_that_is_not_counted_says_why(make_runs: StudyMaker) -> None:
     found = tuple(sources_of(build_study(runs, ADAM), path_of))
     assert "not counted" in asked(found, "sam/accuracy")
     assert "run.json: diverged" in asked(found, "sam/accuracy")
-    assert "p: no test (1 seed, 6 are the least)" in asked(found, "sam/accuracy")
+    assert "p: no test (1 seed, at least 6 are needed)" in asked(found, "sam/accuracy")

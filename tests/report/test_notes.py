@@ -46,7 +46,7 @@ def test_too_few_seeds_with_the_remedy(make_record: RecordMaker) -> None:
     runs = [make_record(name, seed=s) for name in ("adam", "sam") for s in range(3)]
     assert too_few(build_groups(runs, "adam")) == (
         "small-cnn on phantom: 3 seeds cannot show any difference between optimizers; "
-        "it takes 6 (`--seeds 6`, or `seeds: 6` in the suite).",
+        "at least 6 are needed (`--seeds 6`, or `seeds: 6` in the suite).",
     )
     enough = [make_record(name, seed=s) for name in ("adam", "sam") for s in range(6)]
     assert too_few(build_groups(enough, "adam")) == ()
@@ -81,7 +81,7 @@ def test_all_settings_with_too_few_seeds_are_said_to_be_all() -> None:
 @pytest.mark.parametrize(
     ("batches", "told"),
     [
-        (1, "one batch of each run, which is no spread"),
+        (1, "one batch of each run, so there is no spread"),
         (2, "two batches of each run, so the median is the mean"),
         (3, None),
     ],

@@ -112,9 +112,10 @@ def test_the_table_its_rule_and_its_costs() -> None:
     rule, edges, where = table.notes
     assert rule == (
         "In each setting each optimizer was tried at 3 points of its grid with 2 seeds (7, 8) and "
-        "validated on 10 % of the training images. The point of the highest mean validation "
-        "accuracy was chosen, among equals that of the lowest mean validation loss, then the "
-        "earlier one, and none of which a run failed or diverged. The test images play no role."
+        "validated on 10 % of the training images. The point with the highest mean validation "
+        "accuracy was chosen; of equal ones that with the lowest mean validation loss, then the "
+        "earlier. A point of which a run failed or diverged was never chosen. The test images play "
+        "no role."
     )
     assert "adam lr=0.1 (greatest)" in edges
     assert where == "Trials, their runs and values: results/searches/study.json."

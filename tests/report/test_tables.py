@@ -89,7 +89,7 @@ def test_no_minimum_is_never_bold(make_runs: StudyMaker) -> None:
     found = cell(table, "GSAM", "Top eigenvalue")
     assert found.text == "1.41 ×÷ 1.63 (2)§"
     assert not found.bold
-    assert any("§ a run ended where curvature is zero or negative" in n for n in table.notes)
+    assert any("§ a run is at no minimum (a curvature is zero" in n for n in table.notes)
 
 
 def test_an_sd_of_zero_is_not_called_of_no_minimum(make_record: RecordMaker) -> None:
@@ -325,14 +325,14 @@ def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
     table = centre_table(group, {run.id: told for run in runs}, centres)
     assert table is not None
     assert [c.text for c in table.rows[0][1]] == ["50.0 ± 0.0 (2)", "100.0 ± 0.0 (2)"]
-    assert table.notes[0].endswith("rightly: A 2, B 2 images. Not tested.")
+    assert table.notes[0].endswith("(runs): A 2, B 2 images. Differences were not tested.")
     others = Predictions(  # of another fold: all are counted, not those of the last run alone
         ids=np.array(["e", "f"]), probabilities=told.probabilities[:2], labels=told.labels[:2]
     )
     of_folds = {run.id: part for run, part in zip(runs, (told, others), strict=True)}
     folded = centre_table(group, of_folds, centres | {"e": "A", "f": "A"})
     assert folded is not None
-    assert folded.notes[0].endswith("rightly: A 4, B 2 images. Not tested.")
+    assert folded.notes[0].endswith("(runs): A 4, B 2 images. Differences were not tested.")
     assert centre_table(group, {}, centres) is None
     assert centre_table(group, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None
 

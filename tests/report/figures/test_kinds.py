@@ -172,7 +172,7 @@ def test_targets(add: RunMaker, store: Store) -> None:
 @pytest.mark.parametrize("kind", ["cost", "targets", "learning"])
 def test_seconds_of_several_machines_are_told(add: RunMaker, store: Store, kind: str) -> None:
     runs = [add(name, k, validation=True) for name in ("adam", "sam") for k in range(3)]
-    told = "those of one machine say nothing of another"
+    told = "cannot be compared between machines"
     assert told not in caption(draw(kind, runs, store))
     runs[-1] = runs[-1].with_sections(environment={**ENVIRONMENT, "cpu": "another CPU"})
     assert told in caption(draw(kind, runs, store))
@@ -253,7 +253,7 @@ def test_what_is_no_minimum_is_drawn_and_not_ranked(add: RunMaker, store: Store)
     assert found is not None
     assert found[0].runs == 12
     assert f"all runs: τ = {found[0].tau:+.2f}".replace("-", "−") in ax.get_title(loc="left")
-    assert "zero or below is of no minimum, and not counted" in caption(made)
+    assert "zero or below is at no minimum, and not counted" in caption(made)
 
 
 def test_batches(add: RunMaker, store: Store) -> None:
@@ -447,7 +447,7 @@ def test_accuracies_of_some_runs_are_said_to_be_so(add: RunMaker, store: Store) 
     assert {ax.get_ylabel() for ax in figure_of(some).axes} == {
         "Test accuracy (%) of runs\nwith this curvature"
     }
-    assert "a mean accuracy here is not that of the tables" in caption(some)
+    assert "mean accuracies here differ from the tables'" in caption(some)
     whole = draw("flatness", every, store)
     assert {ax.get_ylabel() for ax in figure_of(whole).axes} == {"Test accuracy (%)"}
     assert "of the tables" not in caption(whole)
