@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.markdown import Page, code
 from sambench import curvature
-from sambench.config.curvature_settings import HessianSettings, Studies
+from sambench.config.curvature_settings import OWN, HessianSettings, Studies
 from sambench.curvature.batch_spectrum import (
     DEFINITIONS,
     mean_interval,
@@ -31,7 +33,7 @@ NUMBERS = (
         "Top eigenvalue",
         "The largest curvature of the loss in any direction, over all measured images",
         "A bound that no eigenvalue exceeds, except with a chance of one in a million (1e-6); the "
-        "value is certified if it and the bound are within the tolerance of each other",
+        "value is certified if it and the bound differ by less than the tolerance",
     ),
     (
         "Trace",
@@ -41,8 +43,8 @@ NUMBERS = (
     ),
     (
         "Median, Mean, SD",
-        "One eigenvalue is measured for each batch, the one of largest magnitude: how much the "
-        "curvature depends on the images it is measured on",
+        "One eigenvalue is measured for each batch, the one of largest magnitude; they show how "
+        "much the curvature depends on the images it is measured on",
         "95 % intervals over batches, of the median from 6 and of the mean from 8 batches on, the "
         "latter for values about normal or log-normal; the SD has none, since no interval was "
         "found that holds in 95 % of cases",
@@ -54,17 +56,17 @@ NUMBERS = (
     ),
 )
 CAUTION = """
-Curvature changes when layers are rescaled although the network computes the same, so compare runs
+Curvature changes when layers are rescaled, although the network computes the same, so compare runs
 of one network, not different networks. A network that names one class for every image may have
 almost no curvature; ‡ marks it in the tables. The rest of this page is for readers who want to know
 how each number is computed, or who use `sambench.curvature` in their own code.
 """
 BATCHES = """
-Papers print a median, a mean and an SD of "eigenvalues" without saying of what. They cannot be
-those of one Hessian, since their mean exceeds its largest eigenvalue. Two readings fit the printed
-numbers: the dominant eigenvalue of each batch's own Hessian, and the same at randomly perturbed
-weights. The first is measured by default, the second by `--set perturbations=N`; the record's
-`definition` says which it was.
+Papers print a median, a mean and an SD of "eigenvalues", but not which eigenvalues these are. They
+cannot be those of one Hessian, since the mean exceeds its largest eigenvalue. Two readings fit the
+printed numbers: the dominant eigenvalue of each batch's own Hessian, and the same at randomly
+perturbed weights. The first is measured by default, the second with `--set perturbations=N`; the
+record's `definition` says which it was.
 """
 
 
@@ -107,12 +109,12 @@ def page() -> str:
     )
     _settings(page, HessianSettings)
     page.text(
-        "The studies around the minimum are asked for by `density`, `sharpness` and `landscape`, "
-        "each `true` or a mapping of its own settings, such as `density: {steps: 40}`; on the "
-        "command line by `--density --set density.steps=40`. `seed` and `batch_norm` are those of "
-        "the measurement."
+        "`density`, `sharpness` and `landscape` ask for the studies around the minimum. Each is "
+        "`true` or a mapping of its own settings, such as `density: {steps: 40}`; on the command "
+        "line write `--density --set density.steps=40`. `seed` and `batch_norm` are those above."
     )
-    _settings(page, Studies)
+    own = {key: f"{study}.{key}" for study, keys in OWN.items() for key in keys}
+    _settings(page, Studies, {study: study for study in OWN} | own)
     return str(page)
 
 
@@ -153,8 +155,11 @@ def _fields(page: Page, of: type) -> None:
     page.table(("Field", "Meaning"), rows)
 
 
-def _settings(page: Page, of: type[Struct]) -> None:
+def _settings(page: Page, of: type[Struct], names: Mapping[str, str] | None = None) -> None:
+    fields = {field.name: field for field in described(of)}
+    shown = names or {name: name for name in fields}
+    rows = [(fields[name], text) for name, text in shown.items()]
     page.table(
         ("Setting", "Default", "Allowed", "Meaning"),
-        [(f"`{f.name}`", code(f.default), f.allowed, f.meaning) for f in described(of)],
+        [(f"`{text}`", code(f.default), f.allowed, f.meaning) for f, text in rows],
     )

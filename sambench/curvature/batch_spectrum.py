@@ -203,11 +203,12 @@ def mean_interval(values: NDArray[np.float64]) -> Interval | None:
 
     Student's t, on the logarithms y where all are positive: of a log-normal the mean is
     :math:`\exp(\mu + \sigma^2 / 2)`, and :math:`\bar y + s^2/2` has the standard error
-    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise. An
-    interval without the mean of the values shows that they are no such ones: it is then Student's t
-    of the values. Of some far from log-normal, as uniform from zero on, it covers 80 to 98 %. Where
-    a few in a hundred batches have the other sign, a sample without them gives too narrow a one, so
-    `batch_spectrum` asks for none unless the other end of each spectrum is far (`OTHER_END`).
+    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997); likewise where all are negative.
+    If that interval does not hold the mean of the values, they are not log-normal, and it is
+    Student's t of the values. Of values far from log-normal, such as uniform ones from zero on, it
+    covers 80 to 98 %. If a few in a hundred batches have the other sign, a sample without them
+    gives too narrow an interval, so `batch_spectrum` asks for none unless the other end of each
+    spectrum is far smaller (`OTHER_END`).
     """
     n = len(values)
     if n < LEAST_FOR_MEAN:

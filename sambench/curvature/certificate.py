@@ -51,15 +51,15 @@ def upper_bound(
     .. math:: \sum_{j=0}^{m} p_j(\lambda_{\max})^2 \le 1 / \delta^2 .
 
     The left side grows beyond the largest Ritz value, so the bound is where it meets the right one,
-    found by subdivision. It is the bound of van Dorsselaer, Hochstenbach & van der Vorst
+    found by subdivision. This is the bound of van Dorsselaer, Hochstenbach & van der Vorst
     ("Computing probabilistic bounds for extreme eigenvalues of symmetric matrices with the Lanczos
-    method", 2000), slightly sharpened: they use the last term alone. One statement on the start, it
-    holds at all steps at once; it needs no product and a random start.
+    method", 2000), slightly sharpened: they use only the last term. As a single statement about the
+    start, it holds at all steps at once. It needs a random start, and no further product.
 
-    The matrix has the diagonal `alphas` and beside it `betas`, of which the last one is the norm of
-    the remainder: where nothing but rounding remains, the rounding, and zero where the space has no
-    complement. The squares sum to at most `copies`: more than one where the vectors are not
-    orthogonal.
+    The matrix has the diagonal `alphas` and beside it `betas`. The last of these is the norm of the
+    remainder: that of rounding where nothing else remains, and zero where the space has no
+    complement. The squares sum to at most `copies`, which is more than one where the vectors are
+    not orthogonal.
     """
     limit = copies * least_overlap(size, failure_probability) ** -2
     unit = WIDTH * max(abs(largest), *betas)

@@ -121,10 +121,10 @@ def density(
     its width is :math:`h \sqrt{\lambda^2 + s^2}`, always relative to the spectrum's range, so a
     flat minimum is resolved as well as a sharp one. The density is per unit of eigenvalue.
 
-    Each of the `probes` (five or more for a useful error band) takes as many `steps`; its start is
-    independent of eigenvalue and trace runs with the same seed. The grid has `grid_points`; h is
-    `width`. At most `max_basis` Lanczos vectors are kept in memory, by default what fits. After
-    each step `on_progress` gets the number of products.
+    Each of the `probes` (five or more for a useful error band) takes `steps` Lanczos steps; its
+    start is independent of eigenvalue and trace runs with the same seed. The grid has `grid_points`
+    points, and h is `width`. At most `max_basis` Lanczos vectors are kept in memory, by default
+    what fits. After each step `on_progress` gets the number of products.
 
     Raises:
         ValueError: If `probes` or `steps` is below 2, or another argument is none of its choices.

@@ -65,7 +65,7 @@ class Eigenpairs:
     """Extreme eigenvalues found by one Lanczos run.
 
     Every eigenvalue has a residual r >= |Hv - theta v|: some eigenvalue of H lies within r of it.
-    Intervals and bounds hold but for a chance of 1e-6 each, rounding aside.
+    Intervals and bounds hold except with a chance of 1e-6 each, rounding aside.
     """
 
     values: Tensor

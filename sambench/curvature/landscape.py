@@ -77,10 +77,10 @@ def random_landscape(
     the line's that of the first axis of the plane of the same seed.
 
     Model, loss and batches, a fixed subset that is the same for all that is compared, are evaluated
-    as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass. Of
-    the `points` of an axis, from -extent to extent and odd in number, the weights themselves are
-    one. Each row of a plane, or point of a line, is reported as progress and kept in `rows`, by
-    number: those in it are not computed again.
+    as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass. An
+    axis has an odd number of `points` from -extent to extent, with the weights themselves in the
+    middle. Each row of a plane, or point of a line, is reported as progress and kept in `rows`, by
+    number: those that are there already are not computed again.
 
     Raises:
         ValueError: If `points` is even or below 3, or `dimensions` neither 1 nor 2.

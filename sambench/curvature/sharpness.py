@@ -101,11 +101,11 @@ def worst_case_sharpness(
     the best value seen, the weights' own included, is kept: a lower bound, never negative. In an
     adaptive ball a weight of zero cannot move.
 
-    Of `m` samples each, the data are cut anew; by default the batches are as they are. Each of the
-    `restarts` starts, the first at the weights themselves, takes so many `steps`. With
-    `normalise_logits` each sample's outputs are divided by their standard deviation over classes,
-    which takes the scale of the outputs out of the measure (and changes the clean loss). Progress
-    is told in batches; other arguments are those of `step_sharpness`.
+    With `m` the data are cut into new batches of m samples; by default the batches stay as they
+    are. Each of the `restarts` searches, the first from the weights themselves, takes `steps`
+    steps. With `normalise_logits` each sample's outputs are divided by their standard deviation
+    over classes, which takes the scale of the outputs out of the measure (and changes the clean
+    loss). Progress counts batches; other arguments are those of `step_sharpness`.
 
     Raises:
         ValueError: If a number is not positive or the ball is unknown.

@@ -50,10 +50,10 @@ def measure_minimum(
     the run's folder until all are done, so that an interrupted measurement goes on with its next
     part, batch or row.
 
-    When the minutes of the settings are over, the curvature is as good as it got, no further study
-    is begun, and a plane stops at the end of its row; what is left is done the next time. No other
-    process works on the run meanwhile, and what one has measured by now is not measured again,
-    unless that is wanted.
+    When the `minutes` of the settings are over, the curvature keeps the accuracy reached so far, no
+    further study begins, and a plane stops at the end of its row; the next measurement does the
+    rest. No other process works on the run meanwhile. What is already measured is not measured
+    again, unless `again` asks for it.
 
     Raises:
         UserError: If the run has no weights, its data are not prepared any more, or the Hessian
