@@ -43,12 +43,10 @@ The pages on optimizers, curvature, settings, suites, records and output are mad
 by `make docs`; a test holds them to it.
 """
 PROGRAMS = """
-Every command takes `--json`, which puts one JSON object in place of tables on the standard output;
+With `--json` every command prints one JSON object in place of tables on the standard output;
 messages go to standard error. `--quiet` leaves only errors. Exit codes: 0 all is well; 1 a run
-failed or diverged, `check` found a rule that is not kept, or what reads the output ended early;
+failed or diverged, `check` found a rule that is not kept, or the reader of the output ended early;
 2 the command cannot be done as asked, and one line says why; 130 it was interrupted.
-
-With `--json` a command prints one object, with everything that a program needs to go on:
 
     train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
                      hessian; as in the run's record, whose path is <path>/run.json
@@ -71,26 +69,26 @@ With `--json` a command prints one object, with everything that a program needs 
 
 A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative if the
 folders were given so; numbers of runs are as stored: accuracies 0..1, seconds, bytes. The object is
-printed at the end, so it also tells of failed, diverged and interrupted runs; the exit code tells
-whether all is well. It is strict JSON: what is no number is null.
+printed at the end, so it includes failed, diverged and interrupted runs. It is strict JSON: NaN and
+infinity are null.
 
 In a report, numbers are as printed: accuracies in percent, differences of them in points. A section
-is {"title", "paragraphs", "items", "tables"}. Its tables have rows of another kind, {"label",
-"cells": [{"text", "best", ...}, ...]}: a cell's further keys are the numbers behind its text, such
-as mean, sd, n, low, high or estimate, p. A statement is a row of `comparisons.csv`:
+is {"title", "paragraphs", "items", "tables"}. The rows of its tables are {"label",
+"cells": [{"text", "best", ...}, ...]}; the other keys of a cell are the numbers behind its text,
+such as mean, sd, n, low, high or estimate, p. A statement is a row of `comparisons.csv`:
 
     setting, settings       where; over how many settings
-    metric, scale, unit     by what, as a "difference" or "ratio", and of which unit
+    metric, scale, unit     what is compared, as a "difference" or "ratio", and its unit
     baseline, candidate     the two sides
-    n, counted              how many independent units, and what they are: "seed" or "fold"
-    estimate, low, high     of the candidate against the baseline, with its simultaneous interval
-    p, p_equivalent         corrected; of a difference, and of one beyond the margin
+    n, counted              how many independent units, and what they are: "seed", "fold", "setting"
+    estimate, low, high     the candidate against the baseline, and the simultaneous interval
+    p, p_equivalent         corrected p of a difference, and of one beyond the margin
     verdict                 better, worse, equivalent or undecided
-    test, family            what p is of, and over how many comparisons it is corrected
-    least_units             fewer show nothing
-    lost_baseline, lost_candidate, lost_count_in_p    units without a result, and whether p has them
+    test, family            the test, and over how many comparisons p is corrected
+    least_units             how many units it takes to show anything
+    lost_baseline, lost_candidate, lost_count_in_p    units without a result; whether p counts them
     dz, sd                  Cohen's dz, and the SD of the differences (of logarithms for ratios)
-    wins, pairs             pairs of runs that the candidate wins, ties counting half, of how many
+    wins, pairs             pairs of runs that the candidate wins (ties count half), and all pairs
     low_with_other_images, high_with_other_images     interval over seeds and test images
 """
 

@@ -13,8 +13,8 @@ run, and another value is another run. Only {unnamed} do not: they say how steps
 what is measured of the final weights. The command line has options for some settings, and
 `--set name=value` for all others; a suite sets them under `defaults`, `matrix` and `include`
 ([suites](suites.md)). Device, threads and workers are no settings: they change at most how sums are
-rounded, and the record of a run says what they were. A setting that does nothing beside the others,
-or not what one would expect, is said before a run begins.
+rounded, and the record of a run says what they were. Before a run begins, a note names settings
+that do nothing together with the others, or not what one would expect.
 """
 OPTIMIZER = """
 `optimizer` is a name, or a mapping with hyperparameters, `{name: sam, rho: 0.1, base: sgd}`;

@@ -16,8 +16,8 @@ from sambench.files.description import described
 INTRODUCTION = """
 A suite is a YAML file that `sambench compare` runs, or the name of one that comes with the package.
 Everything is expanded and checked before anything runs. An error message names file and line, and
-`sambench compare FILE --plan` shows what would run. [Your first study](first-study.md) has a suite
-that is explained.
+`sambench compare FILE --plan` shows what would run. [Your first study](first-study.md) explains a
+suite.
 """
 EXAMPLE = """
 name: my-study
@@ -30,15 +30,15 @@ report: {baseline: adam}
 """
 SEARCH = """
 Each dataset, network and fold is searched by itself, in its own training images, so that no test
-image plays a role. Final runs are done as given and with the values chosen; a report sets them
-side by side as `Adam (as given)` and `Adam (tuned)`, whatever the values are in each fold, compares
-all with the tuned baseline, and says which values lie at an end of what was tried. Trials are in no
+image plays a role. Final runs are done as given and with the chosen values; a report shows them
+as `Adam (as given)` and `Adam (tuned)`, although the values may differ between folds, compares all
+with the tuned baseline, and says which values lie at an end of what was tried. Trials are in no
 report and no comparison, unless they are named. Points of an optimizer's own grid that the run's
 other settings forbid are left out; in `grids` they are refused.
 
 This suite tunes the radii of [`breast-ultrasound`](#breast-ultrasound) in its first fold: six
 points and two seeds for each optimizer and number of epochs. Adam, which has no radius, has six
-learning rates, and Adam with twice the epochs is tuned as well. What no grid names stays as given.
+learning rates, and Adam with twice the epochs is tuned as well. Other settings stay as given.
 `sambench compare FILE --plan` shows 192 trials, 96 final runs as given, and up to 96 tuned ones.
 The values are for this fold alone: they were chosen with images on which the other folds are
 tested. `folds: all` searches in each fold anew.
@@ -84,7 +84,7 @@ def page() -> str:
     )
     page.heading("Grids")
     page.text(
-        "Values of `matrix` and of each grid under `include` may be lists; every combination "
+        "Values of `matrix`, and of each grid under `include`, may be lists; every combination "
         "is run."
     )
     page.text(docstring(grid.product).body)

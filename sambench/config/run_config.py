@@ -104,7 +104,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "sets it, and keeps a copy of the file beside the prepared datasets.",
     ] = None
     batch_size: Annotated[Whole, "Batch size: images in each step.", unit("images")] = 16
-    epochs: Annotated[Whole, "Most epochs there are, whatever the stop rule.", unit("epochs")] = 50
+    epochs: Annotated[Whole, "Maximum number of epochs.", unit("epochs")] = 50
     stop: Annotated[Stop, "Rule that may end training before the last epoch."] = Stop()
     selection: Annotated[
         Literal["last", "best-validation"],
@@ -158,7 +158,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "none"
     normalization: Annotated[
         Literal["unit", "standard", "imagenet", "pretrained"],
-        '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
+        '"unit" scales to [0, 1], as the papers do; "standard" also to mean 0 and SD 1 of the '
         'training images; "imagenet" by the means and SDs of ImageNet\'s channels; '
         '"pretrained" by those that the model\'s published weights were trained with, which '
         "are ImageNet's for torchvision's models and often 0.5 for timm's.",

@@ -62,7 +62,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     defaults: Annotated[dict[str, Any], "Settings shared by all runs."] = EMPTY
     matrix: Annotated[dict[str, Any], "Settings that vary; every combination is run."] = EMPTY
     include: Annotated[
-        tuple[dict[str, Any], ...], "Further grids beside `matrix`, each over the defaults."
+        tuple[dict[str, Any], ...], "More grids like `matrix`, each combined with the defaults."
     ] = ()
     exclude: Annotated[tuple[Pattern, ...], "Combinations to leave out, each a pattern."] = ()
     seeds: Annotated[
@@ -84,8 +84,8 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     report: Annotated[ReportSettings, "How the study is reported."] = ReportSettings()
     launcher: Annotated[
         LauncherSettings | None,
-        "Where runs execute, with options, such as {name: slurm, account: ab123}. The command "
-        "line goes before it; it changes no number.",
+        "Where runs execute, with options, such as {name: slurm, account: ab123}. It changes no "
+        "number, and options of the command line override it.",
     ] = None
 
     places: ClassVar[Mapping[Path, str]] = {}

@@ -262,7 +262,7 @@ class Hessian(Section, frozen=True, kw_only=True):
     seconds: Annotated[Amount, "Duration, with that of interrupted sessions.", unit("seconds")]
     notes: Annotated[list[str], "What a limit or a subset of the images did to the errors."]
     available_samples: Annotated[Count, "Number of training images that there are."]
-    settings: Annotated[dict[str, bool | int | float | str | None], "Those of the measurement."]
+    settings: Annotated[dict[str, bool | int | float | str | None], "Settings of the measurement."]
     code: Annotated[
         str | UnsetType, "Version and commit of this package that measured; not in older records."
     ] = UNSET
