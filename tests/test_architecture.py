@@ -284,7 +284,7 @@ def test_a_plan_imports_no_torch(tmp_path: Path, phantom_data: Path) -> None:
     ]
     done = run_python(COMMAND, *arguments, "--data", str(phantom_data), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "False\n")
-    assert "3 of 3 runs have something to do; nothing was run" in done.stdout
+    assert "to do: 3 of 3 runs; nothing was run" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -74,7 +74,7 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
         except StoreError as error:
             if todo:
                 raise  # where all is done nothing else need be written
-            screen.warn(f"what the study asks for is not kept: {error}")
+            screen.warn(f"the plan of the study was not stored: {error}")
     if not todo:
         return int(failures > 0)
     anew = [standing for standing in left if standing.state in (STALE, DAMAGED)]
@@ -83,7 +83,7 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
             store.retire(standing.config, f"{standing.state}, {standing.note}")
     if why := "; ".join(sorted({s.note for s in anew if s.state == STALE})):
         kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
-        screen.say(f"done anew, as {why}; {kept}")
+        screen.say(f"running again, since {why}; {kept}")
     alone = len(standings) == 1
     tally = carry_out(screen, replace(manifest, configs=todo), launcher, alone=alone)
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
@@ -100,8 +100,8 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
         failures += sum(s.state != COMPLETED or s.action != "skip" for s in now)
         if others:
             screen.warn(
-                f"being done by another process, and missing here: {', '.join(others)}; the same "
-                "command shows them when they are done"
+                f"another process is doing {', '.join(others)}, which is missing here; the same "
+                "command shows all when it has ended"
             )
     if cut:
         screen.warn("interrupted; run the same command again to continue from here")
@@ -117,7 +117,7 @@ def check_runs(
     kinds = [choose_device(device)[0].type for device in devices]
     rounded = any(config.precision == "tf32" for config in configs)
     if rounded and kinds and "cuda" not in kinds:
-        screen.warn(f"note: precision=tf32 is of CUDA devices; on {kinds[0]} it is fp32")
+        screen.warn(f"note: precision=tf32 needs a CUDA device; on {kinds[0]} it is fp32")
     check_data(screen, configs, data)
 
 

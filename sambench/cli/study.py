@@ -122,7 +122,7 @@ class Study:
         if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
             said = f"made by sambench {', '.join(codes)}; this is {here or 'no checkout'}"
             screen.show(f"note: {said}")
-        screen.show(f"{open_runs} of {len(rows)} runs have something to do; nothing was run")
+        screen.show(f"to do: {open_runs} of {len(rows)} runs; nothing was run")
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
@@ -250,7 +250,7 @@ def time_steps(screen: Screen, standings: Sequence[Standing], manifest: Manifest
 def _time_left(left: Forecast, runs_per_job: int | None) -> str:
     """Say how long the open runs take on one device, and the longest job, for its time limit."""
     if not left.known:
-        return "time left: not known before such a run is finished; --measure times some steps"
+        return "time left: unknown until such a run is completed; --measure times a few steps"
     said = f"time left: about {duration(left.seconds)} on one device for {left.known} runs, "
     if left.finished:
         said += f"at the pace of {left.finished} finished ones"

@@ -25,9 +25,9 @@ def _of_training(config: RunConfig) -> Iterator[str]:
     stop, schedule, epochs = config.stop, config.schedule, config.epochs
     if stop.rule in BUDGETS and schedule != "constant":
         yield (
-            f"stop={stop.rule} can end a run before schedule={schedule}, which is laid out over "
-            f"epochs={epochs}, has let the rate fall; it then ends higher for optimizers of more "
-            "passes a step"
+            f"stop={stop.rule} can end a run before schedule={schedule}, which is planned over "
+            f"epochs={epochs}, has lowered the learning rate; it then stays higher for optimizers "
+            "that take more passes a step"
         )
     if stop.rule == "patience" and (stop.value or 0) >= epochs:
         yield f"stop=patience={stop.value:g} cannot end a run of epochs={epochs}"
@@ -38,13 +38,13 @@ def _of_training(config: RunConfig) -> Iterator[str]:
         )
     if config.pretrained and config.normalization in ("unit", "standard"):
         yield (
-            f"published weights were trained on other pixels than normalization="
-            f"{config.normalization} gives them; normalization=pretrained scales as they expect"
+            f"published weights were not trained with pixels of normalization="
+            f"{config.normalization}; normalization=pretrained scales them as the weights expect"
         )
     if config.weights and config.normalization == "unit":
         yield (
-            "normalization=unit is not how published weights were trained; where the file holds "
-            "such, normalization=pretrained scales as they expect"
+            "published weights were not trained with normalization=unit; if the file holds such "
+            "weights, normalization=pretrained scales pixels as they expect"
         )
 
 
@@ -54,15 +54,15 @@ def _of_optimizer(config: RunConfig) -> Iterator[str]:
     if settings["base"] == "sgd" and isinstance(rate, float) and 0 < rate <= LEARNING_RATE:
         name = info.name if info.name == "sgd" else f"{info.name} on sgd"
         yield (
-            f"lr={rate:g} is a rate for Adam, as the default of {LEARNING_RATE:g} is: {name} "
-            f"hardly moves at it; a hundred times that is usual"
+            f"lr={rate:g} suits Adam, as does the default of {LEARNING_RATE:g}, but {name} hardly "
+            "moves with it; a hundred times as much is usual"
         )
     if settings.get("dampening") and not settings.get("momentum"):
         yield "dampening does nothing without a momentum"
     elif isinstance(dampening := settings.get("dampening"), float) and dampening > 1:
         yield f"dampening={dampening:g} is above 1, which turns each gradient around"
     if config.decayed != "all" and settings.get("loss_decay"):
-        yield f"decayed={config.decayed} is of weight_decay; loss_decay acts on all weights"
+        yield f"decayed={config.decayed} limits weight_decay only; loss_decay acts on all weights"
     if settings.get("replay_randomness") and info.gradient_evaluations == 1:
         yield f"replay_randomness does nothing for {info.name}, which takes one pass a step"
     rate_varies = config.schedule != "constant" or config.warmup > 0
@@ -77,6 +77,6 @@ def _of_bases(configs: Sequence[RunConfig]) -> Iterator[str]:
         there = any(info.base == base for info in optimizers.list())
         if plain and there and name not in plain and base not in plain:
             yield (
-                f"{name} runs on {base}, and what it is compared with, {', '.join(sorted(plain))}, "
-                f"does not: compare with {base} too, or what {name} does cannot be told apart"
+                f"{name} runs on {base}, but is compared with {', '.join(sorted(plain))}: compare "
+                f"with {base} too, or the effects of {name} and {base} cannot be separated"
             )

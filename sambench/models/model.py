@@ -88,7 +88,7 @@ def build_model(
     except OSError as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
-            f"the weights {model.weights} of model {name!r} cannot be had here ({reason}); "
+            f"the weights {model.weights} of model {name!r} are not available here ({reason}); "
             f"download {model.address() or 'them'} on a machine with a network and give the file "
             "by --weights in place of --pretrained"
         ) from error

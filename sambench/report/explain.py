@@ -86,7 +86,7 @@ def find_source(query: str, among: Sequence[Source]) -> Source:
     if found:
         some = "; ".join(one.name for one in found[:MOST_NAMED])
         more = "; ..." if len(found) > MOST_NAMED else ""
-        raise UserError(f"{len(found)} cells are {query!r}; name one: {some}{more}")
+        raise UserError(f"{query!r} fits {len(found)} cells; name one: {some}{more}")
     short = {"/".join(one.name.split("/")[-2:]): None for one in among}
     readable = {
         f"{one.parts[-2][0]}/{one.parts[-1][min(1, len(one.parts[-1]) - 1)].lower()}": None

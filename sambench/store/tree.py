@@ -273,7 +273,7 @@ class Store:
         if len(found) > 1:
             names = ", ".join(record.name for record in found[:3])
             more = ", ..." if len(found) > 3 else ""
-            raise StoreError(f"{len(found)} runs are {pattern!r} ({names}{more}); name one")
+            raise StoreError(f"{pattern!r} fits {len(found)} runs ({names}{more}); name one")
         return found[0]
 
     @contextmanager

@@ -88,12 +88,12 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
     ("words", "said"),
     [
         (("--batch-size", "20"), "phantom: batch_size=20 is more than the 19 training images, so "),
-        (("--set", "precision=tf32"), "note: precision=tf32 is of CUDA devices; on cpu it is fp32"),
+        (("--set", "precision=tf32"), "note: precision=tf32 needs a CUDA device; on cpu "),
         (
             ("--set", "label_noise=0.5"),
             "phantom: label_noise=0.5 leaves the right label no ",
         ),
-        (("--opt", "sgd"), "note: lr=0.0001 is a rate for Adam, as the default of 0.0001 is: sgd "),
+        (("--opt", "sgd"), "note: lr=0.0001 suits Adam, as does the default of 0.0001, but sgd "),
     ],
 )
 def test_what_does_nothing_or_little_is_said_before_a_run(
@@ -145,7 +145,7 @@ def test_a_comparison_says_which_optimizer_does_not_take_a_setting(call: Call) -
     assert "warning: --set rho: gsam has no rho and keeps its own settings\n" in done.err
     assert call("compare", *words, "--opt", "adam,sam,asam").code == 0  # warnings are errors here
     words += ["--set", "base=sgd", "--lr", "0.1"]
-    said = "note: sam runs on sgd, and what it is compared with, adam, does not: compare with sgd"
+    said = "note: sam runs on sgd, but is compared with adam: compare with sgd too"
     assert said in call("compare", *words, "--opt", "adam,sam", columns=200).err
 
 

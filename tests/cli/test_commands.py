@@ -638,7 +638,7 @@ def test_a_plan_runs_nothing(tmp_path: Path, phantom_data: Path) -> None:
     done = call(tmp_path, "compare", "tiny.yaml", "--plan", "--data", str(phantom_data))
     assert (done.code, done.err) == (0, BEYOND_REACH)
     assert done.out.count(" missing  run") == 6
-    assert done.out.endswith("6 of 6 runs have something to do; nothing was run\n")
+    assert done.out.endswith("to do: 6 of 6 runs; nothing was run\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
@@ -705,7 +705,7 @@ def test_a_plan_after_the_comparison(study: tuple[Path, Sequence[str], Outcome])
     folder, command, _ = study
     done = call(folder, *command, "--plan")
     assert done.out.count(" completed  skip") == 6
-    assert done.out.endswith("0 of 6 runs have something to do; nothing was run\n")
+    assert done.out.endswith("to do: 0 of 6 runs; nothing was run\n")
 
 
 def test_a_report_of_the_comparison(study: tuple[Path, Sequence[str], Outcome]) -> None:
@@ -819,7 +819,7 @@ def test_train_and_compare_from_weights_of_one_s_own(tmp_path: Path, phantom_dat
     assert "small-cnn starts from weights: " in trained.err
     compared = call(tmp_path, "compare", *short, "--opt", "adam,sam", "--plan")
     assert compared.code == 0
-    assert "1 of 2 runs have something to do" in compared.out  # train did the other
+    assert "to do: 1 of 2 runs" in compared.out  # train did the other
     sha256 = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     suite = SUITE.replace("epochs: 1,", f"epochs: 1, weights: {'a' * 64},")
     (tmp_path / "tiny.yaml").write_text(suite)
@@ -899,7 +899,7 @@ def test_study_a_minimum(tmp_path: Path, phantom_data: Path) -> None:
     ]
     assert all(f"wrote results/runs/{adam['name']}/{picture}" in done.out for picture in pictures)
     assert refused(tmp_path, "hessian", "*-adam-*", *data, "--landscape-with", "*-small-*") == (
-        f"2 runs are '*-small-*' ({adam['name']}, {sam['name']}); name one"
+        f"'*-small-*' fits 2 runs ({adam['name']}, {sam['name']}); name one"
     )
 
 

@@ -342,7 +342,7 @@ def test_runs_that_another_process_does_are_missing(runs: tuple[Path, Path], cal
     put_claim(sam, other_machine(), 0.0)
     done = call(*COMPARE, columns=400)
     assert done.code == 1
-    assert f"being done by another process, and missing here: {sam.name}; the same" in done.err
+    assert f"another process is doing {sam.name}, which is missing here; the same" in done.err
     assert "1 of 2 runs are not in the tables: 1 being done by another process." in done.out
 
 

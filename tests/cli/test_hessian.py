@@ -34,7 +34,7 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     )
     assert [record["hessian"]["density"]["probes"] for record in after] == [2, 2]
     plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
-    assert "0 of 2 runs have something to do" in plan.out
+    assert "to do: 0 of 2 runs" in plan.out
 
 
 def test_a_suite_s_launcher_does_runs_and_measurements(tmp_path: Path, phantom_data: Path) -> None:

@@ -95,9 +95,9 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     code, shown, _ = compare("study.yaml --plan")
     assert code == 0
     assert "2 diverged, 4 completed\n" in shown
-    assert "0 of 6 runs have something to do; nothing was run" in shown
+    assert "to do: 0 of 6 runs; nothing was run" in shown
     code, shown, _ = compare("study.yaml --plan --retry diverged,failed")
-    assert "2 of 6 runs have something to do; nothing was run" in shown
+    assert "to do: 2 of 6 runs; nothing was run" in shown
     assert "time left: about 0 s on one device for 2 runs, at the pace of 4 finished ones" in shown
 
 
@@ -241,7 +241,7 @@ def test_a_plan_says_how_many_tuned_runs_may_come(folder: Path) -> None:
 def test_a_shipped_suite_by_name(folder: Path) -> None:
     code, shown, _ = compare("bus-folds --plan")
     assert code == 0
-    assert "210 of 210 runs have something to do; nothing was run" in shown
+    assert "to do: 210 of 210 runs; nothing was run" in shown
     with pytest.raises(ConfigError, match=r"suite 'bus-fold' does not exist: did you mean 'bus-fo"):
         compare("bus-fold --plan")
 

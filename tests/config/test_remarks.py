@@ -25,24 +25,24 @@ SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
     [
         (
             {"schedule": "cosine", "stop": "gradient-evaluations=100"},
-            "stop=gradient-evaluations can end a run before schedule=cosine, which is laid out "
-            "over epochs=50, has let the rate fall",
+            "stop=gradient-evaluations can end a run before schedule=cosine, which is planned "
+            "over epochs=50, has lowered the learning rate",
         ),
         ({"stop": "patience=5", "epochs": 5}, "stop=patience=5 cannot end a run of epochs=5"),
         (
             {"sampler": "balanced", "class_weights": "balanced"},
             "sampler=balanced and class_weights=balanced both make up for rare classes",
         ),
-        ({"pretrained": True}, "normalization=pretrained scales as they expect"),
-        ({"weights": "0" * 64}, "where the file holds such, normalization=pretrained"),
-        ({"optimizer": "sgd"}, "as the default of 0.0001 is: sgd hardly moves"),
-        ({"base": "sgd"}, "is: sam on sgd hardly moves at it"),
+        ({"pretrained": True}, "normalization=pretrained scales them as the weights expect"),
+        ({"weights": "0" * 64}, "if the file holds such weights, normalization=pretrained"),
+        ({"optimizer": "sgd"}, "as does the default of 0.0001, but sgd hardly moves"),
+        ({"base": "sgd"}, "but sam on sgd hardly moves with it"),
         (
             {
                 "decayed": "matrices",
                 "optimizer": {"name": "adam", "weight_decay": 0.1, "loss_decay": 0.1},
             },
-            "decayed=matrices is of weight_decay; loss_decay acts on all weights",
+            "decayed=matrices limits weight_decay only; loss_decay acts on all weights",
         ),
         (
             {"optimizer": {"name": "adam", "replay_randomness": True}},
@@ -101,7 +101,7 @@ def test_of_usual_settings_nothing_is_said(given: dict[str, Any]) -> None:
 def test_a_method_on_another_base_than_what_it_is_compared_with() -> None:
     ours, adam = config(optimizer=SGD), config(optimizer="adam")
     (said,) = remarks([adam, ours])
-    assert said.startswith("sam runs on sgd, and what it is compared with, adam, does not: ")
+    assert said.startswith("sam runs on sgd, but is compared with adam: compare with sgd too")
     sgd = config(optimizer={"name": "sgd", "lr": 0.1})
     assert remarks([adam, sgd, ours]) == []
     assert remarks([ours, config(optimizer={**SGD, "name": "asam"})]) == []

@@ -125,7 +125,7 @@ def test_a_first_study_on_slurm(said: Said, tmp_path: Path) -> None:
     study, plan, look, script, by_hand = COMMANDS[2:7]
     assert "submitted 2 runs to Slurm as job" in said(*study[1:])
     assert finished(tmp_path) == ["completed"] * 2
-    assert "0 of 2 runs have something to do" in said(*plan[1:])
+    assert "to do: 0 of 2 runs" in said(*plan[1:])
     (tmp_path / "results").rename(tmp_path / "before")
     assert "submit it with `sbatch job.sh`" in said(*script[1:])
     subprocess.run(by_hand, cwd=tmp_path, check=True)

@@ -53,7 +53,7 @@ def test_its_table_and_its_suite_fit_each_other(arranged: Path) -> None:
     assert f"note: {PATIENTS} patients or groups" in prepared.out
     plan = call(arranged, *(word for word in COMMANDS[1][1:] if word != "--measure"))
     assert plan.code == 0, plan.err
-    assert "40 of 40 runs have something to do" in plan.out + plan.err
+    assert "to do: 40 of 40 runs" in plan.out + plan.err
 
 
 def test_it_names_the_fewest_folds_and_seeds() -> None:

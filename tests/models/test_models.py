@@ -98,7 +98,7 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: o
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(ModelError, match=r"cannot be had here \(no network\)") as refused:
+    with pytest.raises(ModelError, match=r"are not available here \(no network\)") as refused:
         build_model("resnet18", classes=2, image_size=64, pretrained=True)
     assert (
         "download https://download.pytorch.org/models/resnet18-f37072fd.pth on a machine with a "

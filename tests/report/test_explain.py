@@ -100,7 +100,7 @@ def test_claims_and_searches(sources: tuple[Source, ...]) -> None:
 def test_what_is_not_there(sources: tuple[Source, ...]) -> None:
     with pytest.raises(UserError, match="did you mean 'sam/accuracy'"):
         find_source("samm/accuracy", sources)
-    with pytest.raises(UserError, match="3 cells are 'sam/accuracy'; name one: "):
+    with pytest.raises(UserError, match="'sam/accuracy' fits 3 cells; name one: "):
         find_source("sam/accuracy", sources)
     without = [one for one in sources if not one.name.startswith("claim/")]
     with pytest.raises(UserError, match=r"; claims need --published$"):
