@@ -33,7 +33,7 @@ def build(
     Args:
         name: As in `sambench list optimizers`.
         params: Parameters, named parameters or groups, as in torch.optim.
-        base: The base optimizer; Adam unless told otherwise or the method is one itself.
+        base: The base optimizer; by default Adam, or the method if it is a base itself.
         settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
 
     Raises:

@@ -152,7 +152,7 @@ class OptimizerInfo:
         if not told:
             return "no values of the authors were found"
         ours = any(("base", base) in h.where for h in self.hyperparameters.values())
-        used = f"they used {'another' if ours else 'these'} {told}"
+        used = f"they used {'other values' if ours else 'these'} {told}"
         return f"the authors named no values for {names.get(base, base)}: {used}"
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:

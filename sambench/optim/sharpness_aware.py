@@ -37,18 +37,18 @@ class SharpnessAware(AroundBase):
 
     Args:
         params: Parameters, named parameters or groups, as in torch.optim.
-        base: A torch optimizer class, or the name of one; Adam, or what the method is itself.
+        base: A torch optimizer class, or its name; by default Adam, or the method if it is a base.
         model: The module, or modules, that run in a step, also those with other parameters. Give
             it where the model is compiled, scripted, run in several threads, or called by other
             methods than `forward`; without it the modules are those that run in the first pass of
             each step. Buffers of theirs are written in that pass alone, parameters that `forward`
             writes itself (a teacher's running mean) in every pass: write those after the step.
         max_norm: Clip the direction, with what a method applies beside the base optimizer, to this
-            L2 norm, once. 0 or None not to.
+            L2 norm, once; 0 or None for no clipping.
         replay_randomness: Use the same dropout masks in every pass of a step.
         skip_nonfinite: Leave weights and moments as they are when the step is not finite; waits for
             the device once a step.
-        per_replica: The model under DistributedDataParallel, where each replica shall perturb by
+        per_replica: The model under DistributedDataParallel, if each replica is to perturb by
             its own mini-batch (m-sharpness, the authors' SAM); without it all perturb alike.
         loss_decay: Weight decay as part of the loss, lambda |w|^2 / 2, as in the authors' SAM: it
             shapes the perturbation, unlike the base optimizer's own `weight_decay`.
@@ -218,7 +218,7 @@ class SharpnessAware(AroundBase):
         return None if self.observed is None else Observation(*self.observed.tolist())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear all gradients and so, but for within a pass, whatever `passes` has run."""
+        """Clear all gradients and, except within a pass, what `passes` has run."""
         super().zero_grad(set_to_none)
         note_gradients(self.trainable)
         if self._open_passes() is None:

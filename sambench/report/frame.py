@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def load_runs(*names: str, results: str | Path = "results") -> pandas.DataFrame:
-    """Return a row for each stored run: its state, every setting, and every metric that any has.
+    """Return a table with a row for each stored run: its state, its settings and its metrics.
 
     The columns are those of `runs.csv` of a report: `model`, `optimizer.name`, `optimizer.rho`,
     `seed`, `status`, `accuracy` (percent), `train_seconds`, `top` and so on. What a run lacks is
-    NaN or None. Runs that did not complete are among them; trials of a search are only where they
-    are named. A record that is damaged or in another's folder is left out, with a warning.
+    NaN or None. Runs that did not complete are included, trials of a search only if they are
+    named. A record that is damaged or in another run's folder is left out, with a warning.
 
     Args:
-        *names: Of runs or studies; ids and shell patterns will do. Without any, all runs.
+        *names: Names, ids or shell patterns of runs, or names of studies; without any, all runs.
         results: Folder of the results. A StoreError is raised if it has no run of one of the names.
     """
     import pandas as pd

@@ -86,7 +86,7 @@ class TrainedRun:
         """Write the run as an ONNX file that any runtime executes without this package.
 
         Its input `pixels` is uint8 of shape (N, H, W, C) at the run's image size, as files of it
-        are decoded; its output `probabilities` (N, K). The classes stand in its metadata.
+        are decoded; its output `probabilities` (N, K). Its metadata name the classes.
 
         Args:
             path: Ends in .onnx.
@@ -170,16 +170,16 @@ def load_run(
     """Load a completed run by name, id or pattern.
 
     Args:
-        name: Of one run; see `sambench list runs`. Its folder will do.
+        name: Name, id or pattern of one run, as in `sambench list runs`, or its folder.
         results: Folder of the results.
         data: Folder of the prepared datasets; read only for runs whose record does not yet say how
             pixels were scaled.
         device: Where the network goes.
-        plugins: Python files that bring models of one's own, as `--plugin` loads them.
+        plugins: Python files with models of your own, as for `--plugin`.
 
     Raises:
         UserError: If there is no such run or device, the run is not completed, its files are
-            damaged or gone, or its model is of a file that is not given.
+            damaged or gone, or its model comes from a file that is not given.
     """
     for file in [plugins] if isinstance(plugins, str | Path) else plugins:
         load_plugin(Path(file))

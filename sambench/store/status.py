@@ -27,7 +27,7 @@ from sambench.store.tree import CLAIM, Store
 MISSING, STALE, DAMAGED = "missing", "stale", "damaged"
 STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, COMPLETED)
 REPEATABLE = (FAILED, DIVERGED, DAMAGED, INTERRUPTED, STALE)
-"""States that a launch can be told to do again; interrupted runs are resumed untold."""
+"""States that `--retry` accepts; interrupted runs resume without it."""
 
 Fingerprint = Callable[[str, int], str | None]
 

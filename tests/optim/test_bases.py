@@ -212,6 +212,6 @@ def test_where_defaults_are_from_is_said_and_where_the_authors_name_none() -> No
     )
     assert note["gcsam"]().startswith("as the authors used them on Adam (")
     assert note["msam"]().startswith(
-        "the authors named no values for Adam: they used another on SGD ("
+        "the authors named no values for Adam: they used other values on SGD ("
     )
     assert optimizers.get("usam").default_note() == "no values of the authors were found"

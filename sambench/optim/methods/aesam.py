@@ -19,9 +19,9 @@ class AESAM(Method):
     with running mean :math:`\mu` and variance :math:`\sigma^2` of :math:`\|g\|^2`. The threshold
     :math:`c_t` changes linearly from `first` to `last` over `steps` steps; where that is 0, over
     the steps that the training loop announces (`optimizer.total_steps = ...`), or else over 10,000.
-    `sambench` announces all epochs, under a budget of passes as many steps as it lasts for at the
-    pace so far; a run that another stop rule ends sooner does not come to `last`. A step takes one
-    or two passes; deciding which waits for the device.
+    `sambench` announces the steps of all epochs, or of a budget of passes those that it lasts for
+    at the pace so far; a run that another stop rule ends sooner does not reach `last`. A step takes
+    one or two passes; it waits for the device to decide which.
     """
 
     USUAL = 10_000

@@ -12,10 +12,10 @@ class ASAM(Method):
 
     .. math:: e = \rho \, \frac{T^2 g}{\|T g\|}, \qquad d = g(w + e)
 
-    With `scope="weights"`, the authors' code, T is :math:`|w| + \eta` on what has `weight` in its
-    name, and 1 on biases, tokens and all others; with `scope="all"`, the widespread port, T is
-    :math:`|w| + \eta` on every tensor. The two radii are not interchangeable: 0.5 and 2.0 by
-    default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
+    With `scope="weights"`, as in the authors' code, T is :math:`|w| + \eta` on what has `weight` in
+    its name, and 1 on biases, tokens and everything else; with `scope="all"`, as in the widespread
+    port, T is :math:`|w| + \eta` on every tensor. The radii of the two, by default 0.5 and 2.0, are
+    not interchangeable. Only "all" with :math:`\eta = 0` is exactly invariant.
     """
 
     rho = radius(0.5, "radius |e / T|", (0.1, 0.2, 0.5, 1.0, 2.0), where={("scope", "all"): 2.0})

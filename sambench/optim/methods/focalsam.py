@@ -20,9 +20,8 @@ class FocalSAM(Method):
     .. math:: d = g - \nabla L_c(w) + \nabla L_c(w + e)
 
     with :math:`\ell_i` a sample's loss and :math:`\pi_i` its class's share of the training data;
-    in the authors' code `sharpness` is :math:`\lambda`, `flat_gamma` :math:`\gamma`. A plain
-    closure does not know the shares, as a `SampleClosure` does; with it this is SAM, and a warning
-    says so.
+    in the authors' code `sharpness` is :math:`\lambda`, `flat_gamma` :math:`\gamma`. Only a
+    `SampleClosure` knows the shares; with a plain closure this is SAM, and a warning says so.
     """
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.3))

@@ -33,7 +33,7 @@ class GSAM(Method):
     alpha = Hyperparameter(0.01, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4))
     lr_min = Hyperparameter(0.0, shared=True, help="learning rate at which the radius is rho_min")
     lr_max = Hyperparameter(
-        0.0, shared=True, later=True, help="learning rate at which it is rho_max; 0: the first"
+        0.0, shared=True, later=True, help="learning rate at which it is rho_max; 0 for the first"
     )
 
     def __init__(self, optimizer: Any) -> None:

@@ -6,7 +6,7 @@ from sambench.optim.method import EPSILON, Method, Optimizer, Oracle, Vector, op
     "msam",
     gradient_evaluations=1,
     reference="Becker et al., 2024, Momentum-SAM, arXiv 2401.12033",
-    tuned_on={"sgd": "github.com/MarlonBecker/MSAM", "adamw": "likewise"},
+    tuned_on={"sgd": "github.com/MarlonBecker/MSAM", "adamw": "there too"},
 )
 class MSAM(Method):
     r"""SAM at one pass a step: the perturbation is the base optimizer's momentum.

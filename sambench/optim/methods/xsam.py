@@ -21,7 +21,7 @@ class XSAM(Method):
 
     with :math:`\psi` the angle between :math:`v_0` and :math:`v_1`; both have half the weight where
     its sine is below 1e-8. This is the authors' code with one step of ascent. The search takes 21
-    passes, waiting for the device for the loss of each; the authors search as an epoch begins.
+    passes, waiting for the device for the loss of each; the authors search once an epoch.
     """
 
     rho = radius(0.15, grid=(0.05, 0.1, 0.15, 0.3))
