@@ -139,12 +139,12 @@ def compare(
     """Do the missing runs of a comparison, then show its table.
 
     Examples:
-      sambench compare suites/demo.yaml
+      sambench compare demo
       sambench compare paper-bus --plan
       sambench compare --dataset phantom --model small-cnn --opt adam,sam
       sambench compare --dataset bus --opt adam,sam --split folds --seeds 2
       sambench compare adam sam
-      sambench compare suites/demo.yaml published
+      sambench compare paper-bus published
     """
     from sambench.cli.checking import check_launcher
     from sambench.cli.contrast import contrast

@@ -88,8 +88,8 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
     found = replications(build_groups(records, None))
     if not found:
         raise ConfigError(
-            f"{side.name} has no completed run of a printed cell; the papers' cells are resnet50, "
-            "vgg16, vit and swin on bus"
+            f"{side.name} has no completed run of which the papers print numbers; they print those "
+            "of resnet50, vgg16, vit and swin on bus"
         )
     return replication_table(found, Names())
 

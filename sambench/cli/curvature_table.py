@@ -97,8 +97,9 @@ def curvature_method(found: Section) -> str:
             "second derivatives checked at the cost of some 15 gradients of 8 images in float64"
         )
     definition = "" if found["definition"] == "none" else f"{found['definition']}; "
+    batches = "1 batch" if found["batches"] == 1 else f"{found['batches']} batches"
     return (
-        f"{definition}{found['samples']}{share} training images in {found['batches']} batches, "
+        f"{definition}{found['samples']}{share} training images in {batches}, "
         f"{found['matvecs']} + {found.get('batch_matvecs', 0)} products, {found['dtype']}, "
         + "".join(f"{part}, " for part in how)
         + f"{found['seconds']:.1f} s"

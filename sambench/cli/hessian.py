@@ -38,8 +38,8 @@ class Measured:
     per_layer: bool = flag("Also measure each layer by itself.")
     settings: list[str] | None = option(
         "KEY=VALUE",
-        "Any other setting: trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, "
-        "sigma, batch_norm, dtype, adaptive, include_l2; of a study density.steps=40. Repeatable.",
+        "trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, batch_norm, "
+        "dtype, adaptive, include_l2, or of a study as density.steps. Repeatable.",
         "--set",
     )
     again: bool = flag("Measure again runs that already have a measurement.")
@@ -122,7 +122,7 @@ def hessian(
 
     Examples:
       sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate
-      sambench hessian suites/demo.yaml
+      sambench hessian demo
     """
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
     from sambench.cli.launching import run_answer

@@ -59,7 +59,7 @@ def report(
     """Write the answer, tables, figures and a methods text from stored records alone.
 
     Examples:
-      sambench report suites/demo.yaml
+      sambench report demo
       sambench report demo --explain sam/accuracy
     """
     from sambench.store.tree import without_collection

@@ -105,8 +105,8 @@ def _curvature(
     if minimum.samples != minimum.available:
         section["notes"].append(
             f"samples: {minimum.samples} of {minimum.available} training images, in a fixed "
-            "random order; eigenvalues and trace are exact to their errors for these, and only "
-            "the intervals over batches cover which images they are"
+            "random order; eigenvalues, trace and their errors speak of these images alone, only "
+            "the intervals over batches also of others"
         )
     return section
 

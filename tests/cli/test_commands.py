@@ -755,7 +755,7 @@ def test_curvature_of_a_run_measured_already_is_shown(
     done = call(folder, "hessian", "*-gcsam-s0-*", "--data", str(phantom_data))
     assert (done.code, done.err) == (0, "")
     assert "top eigenvalue" in done.out
-    assert "16 of 32 training images in 1 batches" in done.out
+    assert "16 of 32 training images in 1 batch, " in done.out
     assert "batch-dominant-eigenvalue; " in done.out
     assert "stopped by the budget of products" in done.out  # not converged is never hidden
     assert everything(folder / "results" / "runs") == before

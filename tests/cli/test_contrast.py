@@ -189,7 +189,7 @@ def test_the_published_numbers(compare, tmp_path: Path, make_record: RecordMaker
         (("adam", "demo"), "adam is an optimizer and demo a set of runs; compare two"),
         (("adam", "smm"), "'smm' is no optimizer, suite, commit or results folder: did you mean"),
         (("published", "published"), "`published` is both sides"),
-        (("demo", "published"), "demo has no completed run of a printed cell"),
+        (("demo", "published"), "demo has no completed run of which the papers print"),
         (("none.yaml", "demo"), "suite none.yaml does not exist"),
     ],
 )

@@ -274,7 +274,7 @@ def test_runs_of_other_images_are_in_a_table_of_their_own(
     text = (results / "reports" / "tiny" / "report.md").read_text()
     assert "### small-cnn on phantom (images 1 of 2)" in text
     assert "### small-cnn on phantom (images 2 of 2)" in text
-    assert "Other images, another split or another code than most runs" in text
+    assert "Other images, another split or other code than most runs" in text
 
 
 def test_stale_runs_of_a_suite_are_named_where_its_data_are_at_hand(
