@@ -29,6 +29,7 @@ class Metric:
     scale: float = 1.0  # printed value over stored value
     curvature: bool = False  # of the minimum, about which a collapsed run says nothing
     converged: str | None = None  # column that says whether the measurement can be trusted
+    range: tuple[float, float] = (-math.inf, math.inf)  # that it can have, on the printed scale
     ratio: bool = False  # positive and skewed: geometric means, ratios, tests on logarithms
     lost: str | float | None = None
     """What a run that ended without a result counts as where it must be counted, that is what

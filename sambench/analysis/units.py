@@ -145,7 +145,8 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
             spread = back(sd)
             surely = max(sd, rounding_sd(group, metric))
             half = t_quantile(number - 1) * surely * math.sqrt(1 / number + group.test_over_train)
-            low, high = back(middle - half), back(middle + half)
+            low = max(back(middle - half), metric.range[0])
+            high = min(back(middle + half), metric.range[1])
     collapsed = sum(map(attrgetter("collapsed"), done))
     return Summary(
         records=tuple(record for record, _ in used),

@@ -355,6 +355,16 @@ def test_8_the_answers_means_are_the_tables(make_runs: StudyMaker) -> None:
     assert f"{mean:.1f} %" in answer_text(study)[0]
 
 
+def test_an_interval_holds_no_accuracy_that_cannot_be(make_runs: StudyMaker) -> None:
+    """Student's t of 70 and 98 % reaches from -94 to 262 %, and of two losses below zero."""
+    group = build_study(make_runs({"adam": [70.0, 98.0], "sam": [80.0, 81.0]}), ADAM).groups[0]
+    wide = summarize(group, group.lines[0], find_metric("accuracy"))
+    assert (wide.mean, wide.low, wide.high) == (pytest.approx(84), 0, 100)
+    narrow = summarize(group, group.lines[1], find_metric("accuracy"))
+    assert narrow.low == pytest.approx(80.5 - 6.353, abs=1e-3)  # 12.706 * sqrt(0.5) / sqrt(2)
+    assert narrow.high == pytest.approx(80.5 + 6.353, abs=1e-3)
+
+
 def test_8_one_family_is_one_number(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 1, 2.0)})
     found = build_study(runs, ADAM).groups[0].by("accuracy")
@@ -700,4 +710,4 @@ def test_seeds_that_tie_by_chance_bound_no_loss_at_nothing(make_runs: StudyMaker
     assert decision.loss == pytest.approx(stats.t.ppf(0.95, 1) * error)
     summary = summarize(study.groups[0], study.groups[0].lines[0], find_metric("accuracy"))
     half = stats.t.ppf(0.975, 1) * error
-    assert (summary.low, summary.high) == pytest.approx((75 - half, 75 + half))
+    assert (summary.low, summary.high) == pytest.approx((75 - half, min(75 + half, 100)))
