@@ -214,7 +214,8 @@ def mean_interval(values: NDArray[np.float64]) -> Interval | None:
     if n < LEAST_FOR_MEAN:
         return None
     quantile = float(stdtrit(n - 1, 0.5 * (1 + CONFIDENCE)))
-    mean, sign = float(values.mean()), (values > 0).all() * 1.0 - (values < 0).all()
+    mean = float(values.mean())
+    sign = 1.0 if (values > 0).all() else -1.0 if (values < 0).all() else 0.0
     if sign:
         y = np.log(np.abs(values))
         variance = float(y.var(ddof=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.run.section import measure
+from sambench.store.sections.curvature import BatchSpectrum, Top, Trace
 from tests.curvature.cases import Batches, ConvNet, batches, build, exact_hessian, flat_weights, mlp
 
 SIZES = (8, 8, 6)
@@ -50,6 +52,18 @@ def test_numbers_are_those_of_the_exact_hessian(data: Batches) -> None:
     assert (found["l2"], found["hvp"], found["samples"], found["batches"]) == (
         *(0.2, "reverse", 22, 3),
     )
+
+
+@pytest.mark.parametrize(
+    "number", [2, 9]
+)  # batches: an interval of the median needs 6, of the mean 8
+def test_a_section_is_of_the_types_that_a_record_takes(number: int) -> None:
+    """As they are, without a way through JSON: a number of numpy's is none."""
+    found = section(batches((8,) * number, (6,)), HessianSettings(tol=0.01, batch_stat="top"))
+    assert (found["batch_spectrum"]["mean_interval"] is None) == (number < 8)
+    msgspec.convert(found["batch_spectrum"], BatchSpectrum)
+    msgspec.convert(found["top"], Top)
+    msgspec.convert(found["trace"], Trace)
 
 
 def test_the_gradient_is_seen_from_the_top_eigenvector(data: Batches) -> None:
