@@ -135,6 +135,11 @@ _SHORTENED.maxlevel = 4
 MOST_NAMES = 20
 
 
+def reason_of(error: BaseException, longest: int | None = None) -> str:
+    """Return what an error of a library says, in one line; its kind if it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
 def some(names: Sequence[str], limit: int = MOST_NAMES) -> str:
     """Join names with commas; after `limit` of them say how many more there are.
 

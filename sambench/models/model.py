@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sambench.errors import ModelError
+from sambench.errors import ModelError, reason_of
 from sambench.registry import Registry
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def build_model(
         else:
             network = model.build(classes, image_size, pretrained and filled)
     except OSError as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error, 200)
         raise ModelError(
             f"the weights {model.weights} of model {name!r} are not available here ({reason}); "
             f"download {model.address() or 'them'} on a machine with a network and give the file "

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sambench.errors import ModelError, UnknownNameError
+from sambench.errors import ModelError, UnknownNameError, reason_of
 from sambench.models.model import CHANNELS, IMAGENET, Model, Statistics, families, models
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Modu
             network.eval()(torch.zeros(1, CHANNELS, image_size, image_size))
         return network.train()
     except (ArithmeticError, AssertionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = reason_of(error, 200)
         told = timm.get_pretrained_cfg(name)
         usual = f", such as its own {told.input_size[-1]}," if told else ""
         raise ModelError(

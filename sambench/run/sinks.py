@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import ConfigError, SambenchWarning, did_you_mean
+from sambench.errors import ConfigError, SambenchWarning, did_you_mean, reason_of
 from sambench.store.record import RunRecord
 from sambench.training.events import Epoch, Event, Started
 
@@ -130,7 +130,7 @@ class Following:
             action()
         except Exception as error:
             self._open.pop(name, None)
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = reason_of(error)
             text = f"--log {name} failed and is left out of the rest of the run: {said}"
             warnings.warn(text, SambenchWarning, stacklevel=2)
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sambench.errors import reason_of
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.rewind import MOMENTS, WEIGHTS, Moment, Rewindable
 from sambench.training.step import Batch, Step
@@ -129,7 +130,7 @@ class CapturedStep:
             raise
         except Exception as error:
             after.restore()
-            said = " ".join(str(error).split())[:150] or type(error).__name__
+            said = reason_of(error, 150)
             raise Refused(f"capture failed: {said}") from error
 
     def replay(self, batch: Batch) -> Fraction:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, reason_of
 from sambench.training.captured import CapturedStep, Graph, Rates, Refused, Work, make_capturable
 from sambench.training.clock import synchronised_time
 from sambench.training.rewind import Rewindable, undisturbed
@@ -123,7 +123,7 @@ class Engine:
         except Exception as error:
             self.step.compiled = None
             torch.compiler.reset()  # or what the failure has left in torch would stay
-            told = " ".join(str(error).split())[:150] or type(error).__name__
+            told = reason_of(error, 150)
             self.compiled = Choice(False, f"torch.compile failed: {told}")
 
     def described(self) -> dict[str, Any]:

@@ -35,6 +35,15 @@ def test_what_is_of_the_whole_optimizer_is_refused_in_a_group(name: str) -> None
         build("sam", groups, "sgd", lr=0.1)
 
 
+def take_step(optimizer: Any, closure: Callable[[], Tensor], *, by_passes: bool) -> None:
+    if by_passes:
+        for _ in optimizer.passes():
+            closure()
+        optimizer.step()
+    else:
+        optimizer.step(closure)
+
+
 class HeadOnFeatures(nn.Module):
     """Features with statistics of their own, which another optimizer trains, below a head."""
 
@@ -64,12 +73,7 @@ def test_what_another_optimizer_trains_has_the_gradient_at_w(
     for _ in range(2):
         whole.features.zero_grad()
         whole.load_state_dict(reference.state_dict())
-        if by_passes:
-            for _ in optimizer.passes():
-                closure()
-            optimizer.step()
-        else:
-            optimizer.step(closure)
+        take_step(optimizer, closure, by_passes=by_passes)
         pairs = zip(whole.features.parameters(), reference.features.parameters(), strict=True)
         for found, wanted in pairs:
             torch.testing.assert_close(found.grad, wanted.grad, rtol=0, atol=1e-12)
@@ -170,17 +174,9 @@ def test_a_pass_that_raised_in_the_midst_of_backward_may_be_run_again(
             raise OutOfMemory
         return loss
 
-    def step() -> None:
-        if by_passes:
-            for _ in optimizer.passes():
-                closure()
-            optimizer.step()
-        else:
-            optimizer.step(closure)
-
     with pytest.raises(OutOfMemory):
-        step()
-    step()
+        take_step(optimizer, closure, by_passes=by_passes)
+    take_step(optimizer, closure, by_passes=by_passes)
     build("sam", reference.parameters(), "sgd", lr=0.1, rho=0.5).step(
         closure_of(reference, *batch())
     )
