@@ -178,7 +178,8 @@ def take_stock(*places: tuple[Listing, Path | None]) -> Account:
                 tables.append(printable(str(file)))
                 continue
             unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
-            reason = said.get(path) or _reason(file, unlisted)
+            closed = f"folder that cannot be opened: {file}/" if path.endswith("/") else ""
+            reason = closed or said.get(path) or _reason(file, unlisted)
             passed.setdefault(reason, []).append(printable(str(file)))
     commonest = sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
     return Account(
@@ -191,9 +192,13 @@ def take_stock(*places: tuple[Listing, Path | None]) -> Account:
 
 
 def _walk(folder: str, empty: list[str]) -> Iterator[str]:
-    """Yield all files below a folder, each link to a folder once; tell folders without any."""
+    """Yield all files below a folder, each link to a folder once; tell folders without any.
+
+    Folders that may not be opened are yielded with a slash behind.
+    """
     seen: set[Path] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
         real = Path(here).resolve()
         if real in seen:
             folders.clear()
@@ -203,6 +208,7 @@ def _walk(folder: str, empty: list[str]) -> Iterator[str]:
         if not folders and not files and here != folder:
             empty.append(f"{printable(here.removeprefix(f'{folder}/'))}/")
         yield from (f"{here}/{file}" for file in files)
+    yield from (f"{error.filename}/" for error in closed)
 
 
 def _reason(file: Path, unlisted: str) -> str:

@@ -120,6 +120,20 @@ def test_a_link_to_a_folder_is_counted_once(plant):
     assert take_stock((listing, root)).found == 4
 
 
+def test_a_folder_that_may_not_be_opened_is_named(plant, monkeypatch):
+    # the file system's own refusal is not to be had where tests run as root
+    root = plant(*CLASSES, "benign/more/3.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "more":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert told(root) == ["passed over: 1 folder that cannot be opened: benign/more/"]
+
+
 def test_pages_after_the_first(plant, tmp_path):
     root = plant(*CLASSES)
     pages = [Image.fromarray(np.full((9, 9), 20 * n, np.uint8)) for n in range(4)]
