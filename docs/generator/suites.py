@@ -36,31 +36,11 @@ with the tuned baseline, and says which values lie at an end of what was tried. 
 report and no comparison, unless they are named. Points of an optimizer's own grid that the run's
 other settings forbid are left out; in `grids` they are refused.
 
-This suite tunes the radii of [`breast-ultrasound`](#breast-ultrasound) in its first fold: six
-points and two seeds for each optimizer and number of epochs. Adam, which has no radius, has six
-learning rates, and Adam with twice the epochs is tuned as well. Other settings stay as given.
-`sambench compare FILE --plan` shows 192 trials, 96 final runs as given, and up to 96 tuned ones.
-The values are for this fold alone: they were chosen with images on which the other folds are
-tested. `folds: all` searches in each fold anew.
+Chosen values are for their fold alone: they were chosen with images on which the other folds are
+tested. So the shipped suite [`breast-ultrasound-tuned`](#breast-ultrasound-tuned), which is this
+file, searches in each of five folds anew:
 """
-RADII = """
-name: breast-ultrasound-radii
-extends: breast-ultrasound
-folds: [1]
-seeds: 6
-search:
-  trials: 6
-  seeds: 2
-  validation: 0.2
-  grids:
-    adam: {lr: [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03]}
-    sam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
-    asam: {rho: [0.1, 0.2, 0.5, 1, 2, 5]}
-    gsam: {rho_max: [0.04, 0.1, 0.2], alpha: [0.01, 0.1]}
-    wsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
-    crsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
-    gcsam: {rho: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
-"""
+TUNED = "breast-ultrasound-tuned"
 LINKS = {
     "defaults": "[settings](settings.md)",
     "matrix": "[below](#grids)",
@@ -95,7 +75,8 @@ def page() -> str:
     page.text(docstring(search).body)
     _settings(page, Search)
     page.text(SEARCH)
-    page.code(RADII, "yaml")
+    tuned = shipped_suites()[TUNED].read_text(encoding="utf-8").splitlines()
+    page.code("\n".join(line for line in tuned if not line.startswith("#")), "yaml")
     page.heading("Tables")
     page.text(docstring(TableReference).summary)
     page.table(

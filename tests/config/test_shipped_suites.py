@@ -141,3 +141,22 @@ def test_tuned_is_as_many_trials_for_everybody() -> None:
     tunings = plan_search(suite.search, runs)
     assert [len(tuning.runs) for tuning in tunings] == [12] * 7
     assert len(runs) == 70
+
+
+def test_breast_ultrasound_tuned_is_as_fair_as_it_says() -> None:
+    """As many trials for each optimizer in each fold, of its value there and one on either side."""
+    suite, runs = shipped("breast-ultrasound-tuned")
+    _, theirs = shipped("breast-ultrasound")
+    assert {run.id for run in runs} < {run.id for run in theirs}
+    assert suite.search is not None
+    tunings = plan_search(suite.search, runs)
+    assert (len(runs), sum(len(tuning.runs) for tuning in tunings)) == (35, 105)
+    for tuning in tunings:
+        (given,) = tuning.untuned
+        assert {run.fold for run in tuning.runs} == {given.fold}
+        assert not {run.seed for run in tuning.runs} & {given.seed}
+        (name,) = {key for trial in tuning.trials for key in trial.values}
+        assert name == {"adam": "lr", "gsam": "rho_max"}.get(str(given.optimizer["name"]), "rho")
+        tried = sorted(float(str(run.optimizer[name])) for run in tuning.runs)
+        assert len(tried) == 3
+        assert tried[1] == given.optimizer[name]
