@@ -105,11 +105,12 @@ class Store:
     def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord | None:
         """Read one record file, if it is there, of the expected run where that is known."""
         try:
-            text, intact = unsealed(read_whole(path).decode())
+            text, intact = unsealed(read_whole(path).decode(errors="replace"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise DamagedError(f"{path} cannot be read: {error}") from error
+        except OSError as error:
+            said = f"{path} cannot be read ({error.strerror}); get permission to read it, or move"
+            raise DamagedError(f"{said} its folder away") from error
         try:
             record = RunRecord.parse(text, str(path), expected)
         except StoreError as error:
@@ -180,7 +181,7 @@ class Store:
             raise CurvatureError(said) from error
 
     def records(self, names: Iterable[str] | None = None) -> tuple[list[RunRecord], list[str]]:
-        """Return the sound records of these runs, or of all, and a message for each damaged one."""
+        """Return the sound records of these runs, or of all, and a message for each other one."""
         found: list[RunRecord] = []
         damaged: list[str] = []
         alike: dict[object, object] = {}
@@ -191,7 +192,7 @@ class Store:
                 try:
                     if record := self.read(self.runs / name / RECORD):
                         found.append(_sharing(record, alike))
-                except DamagedError as error:
+                except StoreError as error:  # damaged, or git has left a pointer in its place
                     damaged.append(str(error))
         return found, damaged
 

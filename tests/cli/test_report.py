@@ -121,6 +121,28 @@ def test_good_records_are_not_lost_for_bad_ones(
     ]
 
 
+@pytest.mark.parametrize("patterns", [[], ["tiny.yaml"]])
+def test_a_record_that_git_lfs_has_not_fetched_does_not_stop_the_others(
+    results: Path,
+    patterns: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pointer, bytes_ = [run / "run.json" for run in runs(results) if "-s1-" in run.name]
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    bytes_.write_bytes(b"\xff\xfe")
+    assert report(*patterns, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr()
+    assert "75.0 (1)" in shown.out
+    assert sorted(shown.err.splitlines()) == sorted(
+        [
+            f"results/runs/{pointer.parent.name}/run.json is a git-lfs pointer in place of the "
+            "file; run `git lfs pull`",
+            f"results/runs/{bytes_.parent.name}/run.json is not a run record; {DO_AGAIN}",
+        ]
+    )
+
+
 def test_very_many_bad_records_are_counted(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
