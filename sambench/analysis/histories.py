@@ -48,6 +48,9 @@ def read_history(path: Path, record: RunRecord | None = None) -> Epochs:
         msgspec.convert(epochs, list[_Epoch])
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); run it again") from error
+    trained = ((record and record.final) or {}).get("epochs", len(epochs))
+    if len(epochs) != trained:
+        raise StoreError(f"{path} has {len(epochs)} of the run's {trained} epochs; run it again")
     return epochs
 
 
