@@ -59,6 +59,8 @@ class LossSurface(Objective):
         super().__init__(model, loss, batches, batch_norm=batch_norm)
         check_function(self)
         self.center = flattened(self.parameters.values())
+        if not self.center.isfinite().all():
+            raise CurvatureError("the weights are not finite: they have diverged; train them again")
         self._forwards = self._gradients = 0
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sambench.curvature import Interpolation, interpolation
+from sambench.curvature import Interpolation, interpolation, random_landscape
 from sambench.curvature.landscape import Rows
 from sambench.errors import CurvatureError
 
@@ -170,3 +170,19 @@ def test_refusals() -> None:
         interpolation(model, build(ConvNet).state_dict(), LOSS, batches((4,), (6,)))
     with pytest.raises(ValueError, match="points=1 must be at least 2"):
         interpolation(model, model.state_dict(), LOSS, batches((4,), (6,)), points=1)
+
+
+@pytest.mark.parametrize("name", ["features.0.weight", "features.1.running_var"])
+def test_an_end_that_diverged_is_no_curve(name: str) -> None:
+    """It was drawn as a loss that is infinite everywhere, at the sound end too."""
+    one, other = two_networks()
+    other.state_dict()[name].fill_(np.nan)
+    with pytest.raises(CurvatureError, match=rf"not finite \({name}\): they have diverged; "):
+        interpolation(one, other, LOSS, DATA, points=3)
+
+
+def test_weights_that_diverged_have_no_landscape() -> None:
+    one, _ = two_networks()
+    one.state_dict()["features.0.weight"].fill_(np.nan)
+    with pytest.raises(CurvatureError, match="the weights are not finite: they have diverged"):
+        random_landscape(one, LOSS, DATA, points=3)
