@@ -94,7 +94,7 @@ def set_apart(record: RunRecord) -> int:
 def doubts(records: Iterable[RunRecord]) -> tuple[float, int]:
     """Return the largest share of test images that are `leaked`, and of images `set_apart`."""
     runs = [record for record in records if record.data]
-    shares = (leaked(record) / record.data["test"] for record in runs if record.data)
+    shares = (leaked(r) / r.data["test"] for r in runs if r.data and r.data["test"])
     return max(shares, default=0.0), max(map(set_apart, runs), default=0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sambench.analysis.grouping import build_groups
-from sambench.analysis.troubles import Trouble, troubles
+from sambench.analysis.troubles import Trouble, doubts, troubles
 from sambench.cli.progress import _ending
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -130,3 +130,10 @@ def test_a_run_that_was_begun_by_other_code_says_so(make_record: RecordMaker) ->
     )
     trouble = only([make_record(), resumed])
     assert trouble.runs == {resumed.name: f"git 0123456789ab, then {place['git']}"}
+
+
+def test_a_run_without_test_images_leaks_none(make_record: RecordMaker) -> None:
+    """A record changed by hand, and sealed anew, ended the report with a division by zero."""
+    run = make_record("adam")
+    empty = run.with_sections(data={**(run.data or {}), "test": 0})
+    assert doubts([empty]) == (0.0, 0)
