@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy.special import expit, logit
 from sambench.analysis.inference import Floats
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.errors import StoreError
-from sambench.store.record import RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
 RATES: Floats = np.linspace(0.0, 1.0, 201)
@@ -51,20 +50,22 @@ def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
 
 def with_stored_predictions(
     records: Iterable[RunRecord], store: Store
-) -> tuple[tuple[RunRecord, ...], dict[str, Predictions]]:
+) -> tuple[tuple[RunRecord, ...], dict[str, Predictions], list[str]]:
     """Return records with what is stored of their predictions, and these by the run's id.
 
-    Predictions that are damaged are left out: the figures that lack them say so.
+    Predictions that are damaged are left out: a message for each file of a completed run says so.
     """
     read: dict[str, Predictions] = {}
-    found = list(records)
+    found, damaged = list(records), []
     for place, record in enumerate(found):
         path = store.predictions(record.config)
         if path.exists():
-            with suppress(StoreError):
+            try:
                 read[record.id] = read_predictions(path, record)
                 found[place] = with_predictions(record, read[record.id])
-    return tuple(found), read
+            except StoreError as error:
+                damaged += [str(error)] if record.status == COMPLETED else []
+    return tuple(found), read, damaged
 
 
 def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:

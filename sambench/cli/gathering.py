@@ -56,6 +56,7 @@ class Gathered:
     roles: Roles | None = None  # what runs are compared as, where it chose values
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
+    unread: tuple[str, ...] = ()  # a message for each file of them that is not sound
 
 
 def gather(
@@ -81,8 +82,8 @@ def gather(
             found = replace(found, search=left)
     if len(found.records) > MOST_RUNS_DRAWN:
         return found
-    records, read = with_stored_predictions(found.records, store)
-    return replace(found, records=records, predictions=read)
+    records, read, unread = with_stored_predictions(found.records, store)
+    return replace(found, records=records, predictions=read, unread=tuple(unread))
 
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,12 @@ def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_arrays(path: Path, kind: str) -> Arrays:
-    """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file."""
+def read_arrays(path: Path, kind: str, needs: Mapping[str, str] = MappingProxyType({})) -> Arrays:
+    """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file.
+
+    It needs some arrays of numbers, each given with a letter for each of its axes, as "yx": axes of
+    one letter are of one length, of "*" of any, even none. In capitals, numbers may be infinite.
+    """
     try:
         arrays = unpacked(read_whole(path))
         version, found = int(arrays.pop("version")), str(arrays.pop("kind"))
@@ -59,7 +64,20 @@ def read_arrays(path: Path, kind: str) -> Arrays:
             f"{path} holds {found} of version {version}, not {kind} of version {VERSION}; "
             "measure it again"
         )
+    lengths: dict[str, int] = {}
+    wrong = [name for name in needs if not _fits(arrays.get(name), needs[name], lengths)]
+    if wrong:
+        raise StoreError(f"{path} has no sound {', '.join(wrong)}; measure it again")
     return arrays
+
+
+def _fits(array: NDArray[Any] | None, axes: str, lengths: dict[str, int]) -> bool:
+    """Whether an array has these axes, of the lengths of others so far, and sound numbers."""
+    if array is None or array.dtype.kind not in "fiu" or array.ndim != len(axes):
+        return False
+    both = [pair for pair in zip(axes.lower(), array.shape, strict=True) if pair[0] != "*"]
+    alike = all(length and lengths.setdefault(letter, length) == length for letter, length in both)
+    return alike and (axes.isupper() or bool(np.isfinite(array).all()))
 
 
 @contextmanager

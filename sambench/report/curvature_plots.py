@@ -27,6 +27,15 @@ from sambench.store.record import RunRecord
 Section = Mapping[str, Any]
 Draw = Callable[[RunRecord, Section, Arrays], bytes]
 DENSITY = ("grid", "density", "density_stderr", "resolved")
+ARRAYS: Mapping[str, Mapping[str, str]] = {
+    "density": {"grid": "g", "density": "g", "density_stderr": "g", "resolved": "*", "scale": ""},
+    "line": {"x": "x", "loss": "X", "accuracy": "X"},
+    "plane": {"x": "x", "y": "y", "loss": "YX"},
+    "interpolation": {
+        **{"alphas": "a", "loss": "A", "accuracy": "A", "kept_loss": "A", "kept_accuracy": "A"}
+    },
+}
+"""What each study's pictures are drawn from, and its axes, as `read_arrays` is told."""
 FAINTEST = 0.1
 """Where the density's axis begins, in peaks of a single eigenvalue at the far end."""
 WIDE_RANGE = 20.0
@@ -44,19 +53,21 @@ def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     """
     hessian = record.hessian or {}
     landscape = hessian.get("landscape", {})
-    studies: list[tuple[str, str, Section | None, Draw]] = [  # no kind: as the section says
-        ("density", "spectral density", hessian.get("density"), density_png),
-        ("landscape-line", "", landscape.get("line"), line_png),
-        ("landscape-plane", "", landscape.get("plane"), plane_png),
-        ("landscape-eigenvectors", "", landscape.get("eigenvectors"), eigenvectors_png),
-        ("landscape-surface", "", landscape.get("plane"), surface_png),
+    kinds = {"density": "spectral density", "interpolation": "interpolation"}  # else the section's
+    studies: list[tuple[str, str, Section | None, Draw]] = [
+        ("density", "density", hessian.get("density"), density_png),
+        ("landscape-line", "line", landscape.get("line"), line_png),
+        ("landscape-plane", "plane", landscape.get("plane"), plane_png),
+        ("landscape-eigenvectors", "plane", landscape.get("eigenvectors"), eigenvectors_png),
+        ("landscape-surface", "plane", landscape.get("plane"), surface_png),
     ]
     for id, section in landscape.get("interpolations", {}).items():
         studies.append((f"interpolation-{id}", "interpolation", section, interpolation_png))
     written = []
-    for name, kind, section, draw in studies:
+    for name, what, section, draw in studies:
         if section is not None:
-            arrays = read_arrays(folder / section["file"], kind or section["kind"])
+            kind = kinds.get(what) or section["kind"]
+            arrays = read_arrays(folder / section["file"], kind, ARRAYS[what])
             written.append(folder / f"{name}.png")
             write_bytes(written[-1], draw(record, section, arrays))
     return tuple(written)

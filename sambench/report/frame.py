@@ -33,8 +33,8 @@ def load_runs(*names: str, results: str | Path = "results") -> pandas.DataFrame:
     store = Store(Path(results))
     there, damaged = store.records()
     records = store.find(names, there) if names else [r for r in there if not is_trial(r)]
-    for message in damaged:
+    read, _, unread = with_stored_predictions(records, store)
+    for message in (*damaged, *unread):
         warnings.warn(message, stacklevel=2)
-    read, _ = with_stored_predictions(records, store)
     columns, *rows = runs_table(build_groups(read, None))
     return pd.DataFrame(rows, columns=[*columns])

@@ -47,6 +47,9 @@ def test_unknown_and_damaged_runs_are_said(store: Store) -> None:
     with pytest.raises(StoreError, match="no run 'nobody'"):
         sambench.load_runs("nobody", results=store.root)
     first = store.find(["ours"])[0]
+    store.predictions(first.config).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"predictions\.npz is damaged"):
+        assert len(sambench.load_runs(results=store.root)) == 5
     (store.folder(first.config) / "run.json").write_text("{")
     with pytest.warns(UserWarning, match=first.name):
         assert len(sambench.load_runs(results=store.root)) == 4

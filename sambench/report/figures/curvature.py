@@ -33,12 +33,6 @@ UNTRUSTED: dict[str, Any] = {
 }  # fmt: skip
 
 NO_LANDSCAPE = "no run has one; `sambench hessian RUN --landscape` computes it"
-NEEDS = {
-    "density": ("grid", "density", "density_stderr", "resolved", "scale"),
-    "landscape.line": ("x", "loss"),
-    "landscape.plane": ("x", "y", "loss"),
-}
-"""The arrays of each study."""
 BAR = 0.56
 """Room for the bar of colours in inches."""
 Studied = tuple[RunRecord, Mapping[str, Any], Arrays]
@@ -177,7 +171,8 @@ def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studi
             section: Any = value_at(record, f"hessian.{what}")
             if section is not None and line.title not in found:
                 kind = section.get("kind", "spectral density")
-                arrays = material.arrays(record, section["file"], kind, NEEDS[what])
+                needs = plots.ARRAYS[what.rpartition(".")[2]]
+                arrays = material.arrays(record, section["file"], kind, needs)
                 if arrays and _can_be_drawn(section, arrays):
                     found[line.title] = record, section, arrays
     return found

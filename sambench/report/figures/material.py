@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.predictions import Predictions, read_predictions
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study
 from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
@@ -84,8 +84,8 @@ class Material:
 
     study: Study
     store: Store
+    known: Mapping[str, Predictions]  # those that are sound, by id of the run
     printed: bool = False  # whether the papers' numbers are drawn beside ours
-    known: Mapping[str, Predictions] = field(default_factory=dict)  # read before, by id of the run
     damaged: dict[Path, str] = field(default_factory=dict)  # why each of them cannot be read
     _read: dict[Path, Any] = field(default_factory=dict)
 
@@ -104,26 +104,16 @@ class Material:
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
-        found = (
-            self.known.get(r.id)
-            or self._file(self.store.predictions(r.config), partial(read_predictions, record=r))
-            for r in line.completed
-        )
-        return [predictions for predictions in found if predictions is not None]
+        return [self.known[run.id] for run in line.completed if run.id in self.known]
 
-    def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
+    def arrays(
+        self, record: RunRecord, file: object, kind: str, needs: Mapping[str, str]
+    ) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
 
-        The file is named as in the record; it must be of that kind and have the arrays it needs.
+        The file is named as in the record; it must be what `read_arrays` asks for.
         """
-
-        def read(path: Path) -> Arrays:
-            arrays = read_arrays(path, kind)
-            lacking = [name for name in needs if name not in arrays]
-            if lacking:
-                raise StoreError(f"{path} has no {', '.join(lacking)}; measure it again")
-            return arrays
-
+        read = partial(read_arrays, kind=kind, needs=needs)
         return self._file(self.store.folder(record.config) / str(file), read) or {}
 
     def _file(self, path: Path, read: Callable[[Path], Any]) -> Any:

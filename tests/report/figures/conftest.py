@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from msgspec.structs import replace
 
+from sambench.analysis.curves import with_stored_predictions
 from sambench.analysis.study import build_study
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
@@ -128,7 +129,9 @@ def _with_studies(store: Store, record: RunRecord) -> RunRecord:
     arrays = {"density": density, "density_stderr": 0.1 * density, "resolved": np.array([40.0])}
     write_arrays(folder / "density.npz", "spectral density", {"grid": grid, "scale": 0.1, **arrays})
     x = np.linspace(-1, 1, 5)
-    write_arrays(folder / "landscape-line.npz", "line", {"x": x, "loss": 0.1 + x**2})
+    write_arrays(
+        folder / "landscape-line.npz", "line", {"x": x, "loss": 0.1 + x**2, "accuracy": 1 - x**2}
+    )
     plane = {"x": x, "y": x, "loss": 0.1 + np.add.outer(x**2, x**2)}
     write_arrays(folder / "landscape-plane.npz", "plane", plane)
     studied = replace(
@@ -155,7 +158,9 @@ def global_settings() -> Iterator[None]:
 
 def material_of(runs: Runs, store: Store) -> Material:
     """Return what figures of runs are drawn from, adam being the baseline."""
-    return Material(study=build_study(runs, ReportSettings(baseline="adam")), store=store)
+    _, known, _ = with_stored_predictions(runs, store)
+    study = build_study(runs, ReportSettings(baseline="adam"))
+    return Material(study=study, store=store, known=known)
 
 
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | str, ...]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 import io
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from PIL import Image
 
+from sambench.analysis.curves import with_stored_predictions
 from sambench.report import figures
 from sambench.report.figures import gallery
+from sambench.report.figures.curvature import densities, lines, planes
 from sambench.report.figures.gallery import draw_gallery
 from sambench.report.style import COLUMN, DPI, Picture
 from sambench.store.record import RunRecord
@@ -154,7 +157,8 @@ def test_damaged_predictions(add: RunMaker, store: Store) -> None:
     np.savez(store.predictions(runs[1].config), probabilities=np.array([[0.5, 0.5]]), **odd)
     made = draw_gallery(material_of(runs, store))
     assert set(OF_PREDICTIONS) <= stems(made)
-    assert sum("predictions.npz is damaged" in line for line in said(made)) == 2
+    _, _, damaged = with_stored_predictions(runs, store)
+    assert sum("predictions.npz is damaged" in line for line in damaged) == 2
 
 
 def test_damaged_studies(add: RunMaker, store: Store) -> None:
@@ -165,6 +169,53 @@ def test_damaged_studies(add: RunMaker, store: Store) -> None:
     made = draw_gallery(material_of(runs, store))
     assert not stems(made) & set(OF_STUDIES)
     assert sum("measure it again" in line for line in said(made)) == 6
+
+
+FILES = {
+    "density.npz": (densities, ("grid", "density", "density_stderr", "resolved", "scale")),
+    "landscape-line.npz": (lines, ("x", "loss", "accuracy")),
+    "landscape-plane.npz": (planes, ("x", "y", "loss")),
+}
+SPOILED: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "longer": lambda array: np.concatenate([np.atleast_1d(array)] * 2),
+    "flat": lambda array: np.stack([array, array]),
+    "empty": lambda array: np.zeros(np.shape(array))[..., None][:0],
+    "text": lambda array: np.full(np.shape(array), "one"),
+    "NaN": lambda array: np.full(np.shape(array), np.nan),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
+@pytest.mark.parametrize(("file", "name"), [(f, n) for f in FILES for n in FILES[f][1]])
+def test_a_study_of_wrong_arrays_is_named_and_the_others_drawn(
+    add: RunMaker, store: Store, file: str, name: str, spoil: str
+) -> None:
+    """What was a traceback of the whole report: arrays of other shapes, of text, of no numbers."""
+    runs = study(add, ["adam", "sam"], 1, files=("studies",))
+    path = store.folder(runs[1].config) / file
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays[name] = SPOILED[spoil](arrays[name])
+    np.savez(path, **arrays)
+    material = material_of(runs, store)
+    drawn = FILES[file][0](material, material.settings[0])
+    assert isinstance(drawn, tuple), drawn
+    if (spoil, name) in {("longer", "resolved"), ("NaN", "loss"), ("NaN", "accuracy")}:
+        assert not material.damaged
+    else:
+        assert f"{path} has no sound " in material.damaged[path]
+        assert material.damaged[path].endswith("; measure it again")
+
+
+def test_a_history_that_lacks_epochs_is_named(add: RunMaker, store: Store) -> None:
+    """Cut between two lines: the curve of its optimizer ended there, for all of its runs."""
+    runs = study(add, ["adam", "sam"], 2)
+    short = replace(runs[3], final={**(runs[3].final or {}), "epochs": 4})
+    path = store.history(short.config)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    made = draw_gallery(material_of([*runs[:3], short], store))
+    assert f"learning-{PLACE}" in stems(made)
+    assert f"{short.name}: {path} has 2 of the run's 4 epochs; run it again." in said(made)
 
 
 def test_too_many_runs(add: RunMaker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
