@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sambench.analysis.comparison import Comparison
+from sambench.analysis.inference import ALPHA
 
 if TYPE_CHECKING:
     from sambench.analysis.study import Study
@@ -136,7 +137,10 @@ def p_value(value: float | None, *, named: bool = False) -> str:
         return MISSING
     if value < 0.001:
         return "p < 0.001" if named else "< 0.001"
-    return f"{'p = ' if named else ''}{value:.{3 if value < 0.1 else 2}f}"
+    digits = 3 if value < 0.1 else 2
+    while value != ALPHA and float(f"{value:.{digits}f}") == ALPHA:  # which side shows a difference
+        digits += 1
+    return f"{'p = ' if named else ''}{value:.{digits}f}"
 
 
 def amount(one: Comparison) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
 from sambench.analysis.grouping import other_settings
-from sambench.analysis.groups import REPEATS, Group, Line, by_key
+from sambench.analysis.groups import REPEATS, Group, Line, Unit, by_key
 from sambench.analysis.metrics import COLUMNS, MINUTES, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
@@ -30,6 +32,8 @@ from sambench.store.record import RunRecord
 from sambench.store.search_record import Roles
 
 MAIN = COLUMNS["main"]
+EQUAL = 1e-12
+"""Means that differ by less, relatively, are the same but for rounding."""
 MINUTES_FROM = 120.0
 """Seconds of training from which on a table is in minutes."""
 
@@ -98,11 +102,10 @@ def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
 
 
 def best_of(means: Mapping[int, float], metric: Metric) -> list[int]:
-    """Return the numbers of the best means; none where all are equal."""
-    if len(set(means.values())) < 2:
-        return []
-    best = (max if metric.higher_is_better else min)(means.values())
-    return [number for number, mean in means.items() if mean == best]
+    """Return the numbers of the best means; none where all are equal, rounding aside."""
+    best = (max if metric.higher_is_better else min)(means.values(), default=0.0)
+    found = [number for number, mean in means.items() if math.isclose(mean, best, rel_tol=EQUAL)]
+    return found if len(found) < len(means) else []
 
 
 def build_tables(
@@ -212,7 +215,7 @@ def centre_table(
     """
     rows, images = [], dict[str, set[str]]()
     for line in group.lines:
-        found: dict[str, list[float]] = {}
+        found: dict[str, dict[Unit, list[float]]] = {}
         for record in line.completed:
             told = predictions.get(record.id)
             if told is None or any(str(image) not in centres for image in told.ids):
@@ -221,7 +224,8 @@ def centre_table(
             for centre in np.unique(where):
                 mine = where == centre
                 images.setdefault(str(centre), set()).update(told.ids[mine].tolist())
-                found.setdefault(str(centre), []).append(100 * float(told.correct[mine].mean()))
+                shares = found.setdefault(str(centre), {}).setdefault(group.unit(record), [])
+                shares.append(100 * float(told.correct[mine].mean()))
         if found:
             rows.append((line, found))
     names = sorted(images)
@@ -231,7 +235,7 @@ def centre_table(
         title=f"{group.title}: test accuracy by centre",
         headings=("Optimizer", *(f"{name} (%)" for name in names)),
         rows=tuple(
-            (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
+            (line.title, tuple(_of_centre([*found.get(name, {}).values()]) for name in names))
             for line, found in rows
         ),
         notes=notes("centres", images=[(name, len(images[name])) for name in names]),
@@ -240,9 +244,10 @@ def centre_table(
     )
 
 
-def _of_centre(shares: list[float]) -> Cell:
-    if not shares:
+def _of_centre(of_units: Sequence[Sequence[float]]) -> Cell:
+    if not of_units:
         return Cell(text=MISSING)
+    shares = [fmean(runs) for runs in of_units]
     mean, sd = float(np.mean(shares)), float(np.std(shares, ddof=1)) if len(shares) > 1 else None
     text = f"{mean_and_spread(mean, sd, 1, ratio=False)} ({len(shares)})"
     return Cell(text=text, numbers={"mean": mean, "sd": sd, "n": len(shares)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from sambench.report.table import (
 )
 from sambench.report.tables import (
     baseline_tables,
+    best_of,
     build_tables,
     centre_table,
     further_tables,
@@ -299,6 +301,10 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
         (factor(825144666.0), "8e+08"),
         (p_value(0.0004), "< 0.001"),
         (p_value(0.0312), "0.031"),
+        (p_value(102 / 2048), "0.0498"),  # a difference is shown, which 0.050 would hide
+        (p_value(0.04996, named=True), "p = 0.04996"),
+        (p_value(0.0503), "0.0503"),
+        (p_value(0.05), "0.050"),
         (p_value(None), "–"),
         (mean_and_spread(84.04, 1.25, 1, ratio=False), "84.0 ± 1.2"),
         (mean_and_spread(0.144, 1.25, 1, ratio=True), "0.144 ×÷ 1.25"),  # seconds of a tiny run
@@ -325,16 +331,44 @@ def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
     table = centre_table(group, {run.id: told for run in runs}, centres)
     assert table is not None
     assert [c.text for c in table.rows[0][1]] == ["50.0 ± 0.0 (2)", "100.0 ± 0.0 (2)"]
-    assert table.notes[0].endswith("(runs): A 2, B 2 images. Differences were not tested.")
+    assert table.notes[0].endswith("(n): A 2, B 2 images. Differences were not tested.")
     others = Predictions(  # of another fold: all are counted, not those of the last run alone
         ids=np.array(["e", "f"]), probabilities=told.probabilities[:2], labels=told.labels[:2]
     )
     of_folds = {run.id: part for run, part in zip(runs, (told, others), strict=True)}
     folded = centre_table(group, of_folds, centres | {"e": "A", "f": "A"})
     assert folded is not None
-    assert folded.notes[0].endswith("(runs): A 4, B 2 images. Differences were not tested.")
+    assert folded.notes[0].endswith("(n): A 4, B 2 images. Differences were not tested.")
     assert centre_table(group, {}, centres) is None
     assert centre_table(group, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None
+
+
+def test_accuracy_by_centre_counts_folds_not_runs(make_record: RecordMaker) -> None:
+    """Of A one of two seeds of a fold is right, and the only one of another."""
+    runs = [
+        make_record("adam", split="kfold-5", fold=fold, seed=seed)
+        for fold, seed in ((0, 0), (0, 1), (1, 0))
+    ]
+    told = {}
+    for run, right in zip(runs, (0.1, 0.9, 0.9), strict=True):
+        probabilities = np.array([[right, 1 - right], [0.2, 0.8]])
+        told[run.id] = Predictions(
+            ids=np.array(["a", "b"]), probabilities=probabilities, labels=np.array([0, 1])
+        )
+    table = centre_table(build_study(runs, ADAM).groups[0], told, {"a": "A", "b": "B"})
+    assert table is not None
+    assert [c.text for c in table.rows[0][1]] == ["75.0 ± 35.4 (2)", "100.0 ± 0.0 (2)"]
+
+
+def test_equal_means_are_bold_alike_whatever_rounding_makes_of_them() -> None:
+    """101, 106, 103, 98 and 102 of 129 images right, or 107, 100, 98, 102 and 103."""
+    hits = ((101, 106, 103, 98, 102), (107, 100, 98, 102, 103))
+    one, other = (math.fsum(100.0 * (n / 129) for n in five) / 5 for five in hits)
+    assert one != other
+    accuracy = find_metric("accuracy")
+    assert best_of({0: one, 1: other, 2: 70.0}, accuracy) == [0, 1]
+    assert best_of({0: one, 1: other}, accuracy) == []
+    assert best_of({}, accuracy) == []
 
 
 def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) -> None:
