@@ -157,6 +157,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
     if not found:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
     primary = min(found, key=lambda one: (one.metric.name != study.primary, one.p is None))
+    used = dict.fromkeys(one.metric for one in found)  # with the suite's margins of equivalence
     return paragraphs(
         "how-to-read.md",
         "how_to_read",
@@ -164,6 +165,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         designs=dict.fromkeys(one.design for one in found if one.p is not None),
         intervals=dict.fromkeys(one.design.interval for one in found),
         margin=points(study.margin),
+        margins={m.in_text: m for m in used if m.margin != find_metric(m.name).margin},
         family=primary.family,
         primary=study.primary_metric.in_text,
         heading=find_metric(study.primary).heading,

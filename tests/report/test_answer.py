@@ -478,6 +478,19 @@ def test_marks_of_equivalence_by_few_images_carry_the_caution(make_runs: StudyMa
         assert said not in " ".join(main_table(others.groups[0]).notes)  # it has no such mark
 
 
+def test_margins_of_a_suite_are_said_where_verdicts_are_explained(make_runs: StudyMaker) -> None:
+    top = {"adam": [10.0] * 6, "sam": [9.0] * 6}
+    runs = make_runs({"adam": [80] * 6, "sam": [81] * 6}, top=top)
+    usual = "in ratios by less than 1.25 times (two one-sided tests)"
+    assert usual in " ".join(how_to_read(build_study(runs, ADAM)))
+    asked = ReportSettings(baseline="adam", margins={"accuracy": 0.02, "top": 1.5})
+    text = " ".join(how_to_read(build_study(runs, asked)))
+    assert (
+        "by less than 2 points of test accuracy, or in ratios by less than 1.25 times, in top "
+        "eigenvalue by less than 1.5 times (two one-sided tests)"
+    ) in text
+
+
 def test_what_too_few_units_mean_is_said_as_what_it_is(make_record: RecordMaker) -> None:
     """A t of two folds has a p, which may be small: that nothing is called better is a rule."""
     runs = [
