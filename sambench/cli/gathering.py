@@ -176,7 +176,7 @@ def _study(plan: StudyPlan, store: Store) -> Gathered:
 
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
-    """Add to each comparison of accuracy its interval over other seeds and other test images."""
+    """Add to each comparison of accuracy whose seeds all have predictions one over images too."""
     groups = []
     for group in study.groups:
         made = []
@@ -187,7 +187,7 @@ def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
             ]
             shared = [] if group.folds else [key for key in sides[0] if key in sides[1]]
             before, after = ([side[key] for key in shared] for side in sides)
-            ends = interval_over_images(before, after, one.family)
+            ends = interval_over_images(before, after, one.family) if len(shared) == one.n else None
             made.append(replace(one, images=ends))
         found = {**group.found, "accuracy": tuple(made)} if made else group.found
         groups.append(replace(group, found=found))

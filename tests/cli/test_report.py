@@ -9,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import openpyxl
 import pytest
 from msgspec.structs import replace
 
+from sambench.analysis.predictions import Predictions
+from sambench.analysis.study import build_study
 from sambench.cli import main, reporting
+from sambench.cli.gathering import over_images
+from sambench.config.suite import ReportSettings
 from sambench.errors import DO_AGAIN
 from sambench.files.checksums import sealed
 from sambench.store.record import RunRecord
@@ -477,3 +482,22 @@ def test_what_strangers_write_into_a_record_is_shown_and_not_obeyed(
     )
     assert "\nlast\t{line} \\x1b" in (folder / "runs.csv").read_text()
     openpyxl.load_workbook(folder / "tables.xlsx")
+
+
+def test_an_interval_over_other_images_is_of_the_seeds_of_its_difference(
+    make_record: RecordMaker,
+) -> None:
+    """Of two of three seeds it would be of another difference than the one it stands beside."""
+    records = [make_record(name, seed=seed) for name in ("adam", "sam") for seed in range(3)]
+    study = build_study(records, ReportSettings(baseline="adam"))
+    draw, labels = np.random.default_rng(0), np.arange(40) % 2
+    told = {}
+    for record in records:
+        ids, right = np.arange(40).astype(str), draw.random(40)
+        probabilities = np.where(labels[:, None] == [0, 1], right[:, None], 1 - right[:, None])
+        told[record.id] = Predictions(ids=ids, probabilities=probabilities, labels=labels)
+    (one,) = over_images(study, told).groups[0].by("accuracy")
+    assert one.images is not None
+    del told[records[-1].id]
+    (one,) = over_images(study, told).groups[0].by("accuracy")
+    assert (one.n, one.images) == (3, None)
