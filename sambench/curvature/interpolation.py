@@ -87,10 +87,8 @@ def interpolation(
                 f"here {shape}; interpolate between two runs of one model"
             )
     if wrong := [name for name in every if not other.get(name, every[name]).isfinite().all()]:
-        raise CurvatureError(
-            f"the other weights are not finite ({wrong[0]}): they have diverged; interpolate to a "
-            "run that has not"
-        )
+        said = f"the other weights are not finite ({wrong[0]}): they have diverged"
+        raise CurvatureError(f"{said}; interpolate to a run that has not")
     end = flattened(other[name].to(surface.center) for name in surface.parameters)
     has_statistics = bool(tracking_layers(model))
 

@@ -26,14 +26,13 @@ from sambench.store.record import RunRecord
 
 Section = Mapping[str, Any]
 Draw = Callable[[RunRecord, Section, Arrays], bytes]
-DENSITY = ("grid", "density", "density_stderr", "resolved")
 ARRAYS: Mapping[str, Mapping[str, str]] = {
     "density": {"grid": "g", "density": "g", "density_stderr": "g", "resolved": "*", "scale": ""},
     "line": {"x": "x", "loss": "X", "accuracy": "X"},
     "plane": {"x": "x", "y": "y", "loss": "YX"},
-    "interpolation": {
-        **{"alphas": "a", "loss": "A", "accuracy": "A", "kept_loss": "A", "kept_accuracy": "A"}
-    },
+    "interpolation": dict.fromkeys(
+        ("alphas", "loss", "accuracy", "kept_loss", "kept_accuracy"), "A"
+    ),
 }
 """What each study's pictures are drawn from, and its axes, as `read_arrays` is told."""
 FAINTEST = 0.1
@@ -118,7 +117,7 @@ def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Li
 
     The band of one standard error ends at the floor of the axes, which is logarithmic.
     """
-    x, mean, error, resolved = (arrays[name] for name in DENSITY)
+    x, mean, error, resolved, _ = (arrays[name] for name in ARRAYS["density"])
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda value, _: short(value))
     ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
