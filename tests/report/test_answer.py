@@ -491,6 +491,26 @@ def test_margins_of_a_suite_are_said_where_verdicts_are_explained(make_runs: Stu
     ) in text
 
 
+def test_intervals_of_what_is_not_tested_are_a_family_of_their_own(make_runs: StudyMaker) -> None:
+    """Each of ASAM's, of three seeds, holds among itself; with those tested not at 95 %."""
+    seeds = [80.0, 81.0, 79.0, 80.5, 80.0, 82.0]
+    study = build_study(make_runs({"adam": seeds, "sam": seeds[::-1], "asam": seeds[:3]}), ADAM)
+    assert {
+        one.candidate: one.family for one in study.every() if one.metric.name == "accuracy"
+    } == {
+        "sam": 1,
+        "asam": 2,
+    }
+    text = " ".join(how_to_read(study))
+    assert (
+        "hold for all tested comparisons by a metric at once; by test accuracy these are 1" in text
+    )
+    assert "too few units to be tested hold at once among themselves." in text
+    alike = build_study(make_runs({"adam": seeds, "sam": seeds[::-1]}), ADAM)
+    assert "hold for all comparisons by a metric at once" in " ".join(how_to_read(alike))
+    assert "themselves" not in " ".join(how_to_read(alike))
+
+
 def test_what_too_few_units_mean_is_said_as_what_it_is(make_record: RecordMaker) -> None:
     """A t of two folds has a p, which may be small: that nothing is called better is a rule."""
     runs = [

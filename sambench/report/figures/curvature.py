@@ -54,7 +54,10 @@ def flatness(_: Material, setting: Setting) -> Drawn:
         ax.set_ylabel("Test accuracy (%)" + " of runs\nwith this curvature" * some)
     return figure, caption(
         "flatness",
-        interval=len({run.unit for run in runs}) >= LEAST_REPEATS,
+        interval=any(
+            len({run.unit for run in found if run.sound and run.minimum}) >= LEAST_REPEATS
+            for _, found in drawn
+        ),
         unsound=not all(run.sound for run in runs),
         no_minimum=any(run.sound and not run.minimum for run in runs),
         some=some,

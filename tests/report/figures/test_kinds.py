@@ -256,6 +256,28 @@ def test_what_is_no_minimum_is_drawn_and_not_ranked(add: RunMaker, store: Store)
     assert "zero or below is at no minimum, and not counted" in caption(made)
 
 
+def test_brackets_are_explained_where_there_are_any(add: RunMaker, store: Store) -> None:
+    """Of six seeds one diverged to no minimum in each optimizer: five give no interval."""
+    tops = [-1.0, 10.0, 12.0, 9.0, 14.0, 8.0]
+    runs = [
+        add(name, k, top=top + place, accuracy=0.7 + 0.01 * k)
+        for place, name in enumerate(("adam", "sam"))
+        for k, top in enumerate(tops)
+    ]
+    made = draw("flatness", runs, store)
+    assert all("[" not in ax.get_title(loc="left") for ax in figure_of(made).axes)
+    assert "Fewer than six seeds or folds give no interval." in caption(made)
+    assert "Brackets" not in caption(made)
+
+
+def test_paired_intervals_of_too_few_seeds_are_told_apart(add: RunMaker, store: Store) -> None:
+    runs = [*pair(add), *(add("asam", k, accuracy=0.7 + 0.01 * k) for k in range(3))]
+    assert "at once that are tested, or that are not, with fewer than 6" in caption(
+        draw("paired", runs, store)
+    )
+    assert "of the report at once. p of" in caption(draw("paired", pair(add), store))
+
+
 def test_batches(add: RunMaker, store: Store) -> None:
     runs = [
         *(add("adam", k, top=100.0 * (k + 1)) for k in range(2)),
