@@ -79,6 +79,7 @@ def report(
             names=content.names,
             published=content.published,
         )
+        screen.warn_of_damage(made.found.damaged)
         if content.explain is not None:
             lines = list(find_source(content.explain, made.sources).explain())
             screen.show(*lines)

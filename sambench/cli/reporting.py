@@ -109,7 +109,6 @@ class Report:
 
         A StoreError if it cannot be written there.
         """
-        screen.warn_of_damage(self.found.damaged)
         if predictions:
             self._warn_of_missing(screen)
         document = self._document()

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -114,7 +115,9 @@ class Store:
         try:
             record = RunRecord.parse(text, str(path), expected)
         except StoreError as error:
-            raise DamagedError(str(error)) from error
+            ours = re.search("-[0-9a-f]{10}$", path.parent.name)  # another's is not done again
+            said = str(error).replace(DO_AGAIN, DO_AGAIN if ours else "move its folder away")
+            raise DamagedError(said) from error
         if not intact:
             said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
             raise DamagedError(said)

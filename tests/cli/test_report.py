@@ -139,6 +139,8 @@ def test_a_record_that_git_lfs_has_not_fetched_does_not_stop_the_others(
     assert report(*patterns, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr()
     assert "75.0 (1)" in shown.out
+    assert report(*patterns, "--explain", "adam/accuracy", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().err == shown.err
     assert sorted(shown.err.splitlines()) == sorted(
         [
             f"results/runs/{pointer.parent.name}/run.json is a git-lfs pointer in place of the "
@@ -157,7 +159,7 @@ def test_very_many_bad_records_are_counted(
     assert report(monkeypatch=monkeypatch) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 21
-    assert lines[0].startswith("results/runs/bad-00/run.json is not a run record")
+    assert lines[0] == "results/runs/bad-00/run.json is not a run record; move its folder away"
     assert lines[-1] == "... and 30 more records that cannot be read"
 
 
