@@ -22,7 +22,7 @@ from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ConfigError, StoreError, UserError, did_you_mean
+from sambench.errors import ConfigError, StoreError, UserError, did_you_mean, some
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table, searches_left
@@ -158,6 +158,8 @@ class Report:
         options = (f"--where {condition}" for condition in found.part)
         left = searches_left(found.search, found.given) if found.search else ()
         unprinted = unknown_tables(found.plan.tables)
+        if found.unread:
+            few = (*few, f"Predictions not counted: {some(found.unread, 3)}.")
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.plan.suite,)), *options)),
             study=study,
@@ -171,8 +173,8 @@ class Report:
                 problems(wrong, found.damaged, study.groups, (*otherwise, *few, *left, *unprinted)),
             ),
         )
-        some = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
-        sources = {one.name: "\n".join(one.explain()) for one in self.sources} if some else {}
+        short = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
+        sources = {one.name: "\n".join(one.explain()) for one in self.sources} if short else {}
         return replace(document, sources=sources)
 
     def _stale(self) -> dict[str, str]:

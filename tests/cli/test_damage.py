@@ -205,7 +205,10 @@ def test_predictions_and_epochs_of_another_run_are_not_drawn(
     adam, sam = runs
     for name in ("predictions.npz", "history.jsonl"):
         shutil.copy(adam / name, sam / name)
-    assert call("report", "s.yaml").code == 0
+    shown = call("report", "s.yaml", columns=300)
+    assert shown.code == 0
+    assert f"- Predictions not counted: {sam / 'predictions.npz'} is not the file" in shown.out
+    assert "Nothing: every run is completed" not in shown.out
     said = Path("results/reports/study/report.md").read_text()
     for name in ("predictions.npz", "history.jsonl"):
         assert f"{sam / name} is not the file that its run wrote" in said
