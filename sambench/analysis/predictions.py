@@ -66,14 +66,13 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
         len(shape) != 2
         or not labels.shape == found.ids.shape == shape[:1]
         or not shape[0]
-        or not np.isfinite(found.probabilities).all()
+        or not (found.probabilities >= 0).all()
         or not np.allclose(found.probabilities.sum(axis=1), 1, atol=1e-3)
-        or found.probabilities.min() < 0
         or (record is not None and record.data and len(record.data["classes"]) != shape[1])
         or not 0 <= labels.min() <= labels.max() < shape[1]
     ):
-        said = f"{path} is damaged (no probability of each class for each label); {DO_AGAIN}"
-        raise StoreError(said)
+        said = "no probability of each class for each label"
+        raise StoreError(f"{path} is damaged ({said}); {DO_AGAIN}")
     if record is None or record.sha256_of(path.name) is None:
         return found
     stated = ((record.final or {}).get("test") or {}).get("accuracy")

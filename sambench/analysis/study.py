@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
@@ -74,16 +73,6 @@ class Study:
     def title_of(self, label: str) -> str:
         """Return how a line is printed."""
         return self._titles.get(label) or Names().optimizer(label)
-
-    @functools.cached_property
-    def split(self) -> Set[str]:
-        """Metrics by which some comparisons are tested, and others, of fewer units, have intervals.
-
-        Those of each hold at once, but not both: p is corrected over what is tested alone.
-        """
-        known = (one for one in self.every() if one.low is not None)
-        families = {(one.metric.name, one.family) for one in known}
-        return {name for name, number in Counter(m for m, _ in families).items() if number > 1}
 
     @functools.cached_property
     def _titles(self) -> Mapping[str, str]:

@@ -52,21 +52,21 @@ def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     """
     hessian = record.hessian or {}
     landscape = hessian.get("landscape", {})
-    kinds = {"density": "spectral density", "interpolation": "interpolation"}  # else the section's
-    studies: list[tuple[str, str, Section | None, Draw]] = [
-        ("density", "density", hessian.get("density"), density_png),
-        ("landscape-line", "line", landscape.get("line"), line_png),
-        ("landscape-plane", "plane", landscape.get("plane"), plane_png),
-        ("landscape-eigenvectors", "plane", landscape.get("eigenvectors"), eigenvectors_png),
-        ("landscape-surface", "plane", landscape.get("plane"), surface_png),
+    studies: list[tuple[str, str, str, Section | None, Draw]] = [  # no kind: as the section says
+        ("density", "spectral density", "density", hessian.get("density"), density_png),
+        ("landscape-line", "", "line", landscape.get("line"), line_png),
+        ("landscape-plane", "", "plane", landscape.get("plane"), plane_png),
+        ("landscape-eigenvectors", "", "plane", landscape.get("eigenvectors"), eigenvectors_png),
+        ("landscape-surface", "", "plane", landscape.get("plane"), surface_png),
     ]
     for id, section in landscape.get("interpolations", {}).items():
-        studies.append((f"interpolation-{id}", "interpolation", section, interpolation_png))
+        name, kind = f"interpolation-{id}", "interpolation"
+        studies.append((name, kind, kind, section, interpolation_png))
     written = []
-    for name, what, section, draw in studies:
+    for name, kind, what, section, draw in studies:
         if section is not None:
-            kind = kinds.get(what) or section["kind"]
-            arrays = read_arrays(folder / section["file"], kind, ARRAYS[what])
+            path = folder / section["file"]
+            arrays = read_arrays(path, kind or section["kind"], ARRAYS[what])
             written.append(folder / f"{name}.png")
             write_bytes(written[-1], draw(record, section, arrays))
     return tuple(written)

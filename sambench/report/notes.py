@@ -167,7 +167,6 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         margin=points(study.margin),
         margins={m.in_text: m for m in used if m.margin != find_metric(m.name).margin},
         family=primary.family,
-        apart=bool(study.split),
         primary=study.primary_metric.in_text,
         heading=find_metric(study.primary).heading,
         one_test_part=any(one.design.unit == "seed" for one in found),

@@ -16,7 +16,7 @@ from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Repli
 from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
 from sambench.report.table import MISSING, Cell, Row, Table, significant
-from sambench.report.tables import EQUAL, best_of, printed, sure_means
+from sambench.report.tables import best_of, printed, sure_means
 from sambench.report.wording import paragraphs
 
 notes = partial(paragraphs, "papers.md")
@@ -99,7 +99,7 @@ def _bold(cells: Iterable[Summary | None], metric: Metric, baseline: int | None)
     means = sure_means(cells)
     if metric.name == "accuracy" and baseline is not None:
         least = means.get(baseline, math.inf)
-        return [n for n, mean in means.items() if mean > least * (1 + EQUAL)]
+        return [n for n, mean in means.items() if mean > least and not math.isclose(mean, least)]
     if metric.name == "train_seconds" and baseline is not None:
         means.pop(baseline, None)
     return best_of(means, metric)

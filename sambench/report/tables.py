@@ -32,8 +32,6 @@ from sambench.store.record import RunRecord
 from sambench.store.search_record import Roles
 
 MAIN = COLUMNS["main"]
-EQUAL = 1e-12
-"""Means that differ by less, relatively, are the same but for rounding."""
 MINUTES_FROM = 120.0
 """Seconds of training from which on a table is in minutes."""
 
@@ -104,7 +102,7 @@ def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
 def best_of(means: Mapping[int, float], metric: Metric) -> list[int]:
     """Return the numbers of the best means; none where all are equal, rounding aside."""
     best = (max if metric.higher_is_better else min)(means.values(), default=0.0)
-    found = [number for number, mean in means.items() if math.isclose(mean, best, rel_tol=EQUAL)]
+    found = [number for number, mean in means.items() if math.isclose(mean, best)]
     return found if len(found) < len(means) else []
 
 

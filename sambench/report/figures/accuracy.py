@@ -115,7 +115,7 @@ def _ends(some: Iterable[Summary | Comparison]) -> list[float]:
     return [end for one in some if one.n > 2 for end in (one.low, one.high) if end is not None]
 
 
-def paired(material: Material, setting: Setting) -> Drawn:
+def paired(_: Material, setting: Setting) -> Drawn:
     """Draw test accuracy minus the baseline's, unit by unit, with simultaneous intervals."""
     baseline = setting.group.first
     found = [one for one in setting.group.by("accuracy") if one.n]
@@ -136,13 +136,8 @@ def paired(material: Material, setting: Setting) -> Drawn:
         layout.beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
     layout.round_ticks(ax.xaxis)
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
-    return figure, caption(
-        "paired",
-        design=found[0].design,
-        baseline=baseline.title,
-        enough=any(one.enough for one in found),
-        apart="accuracy" in material.study.split,
-    )
+    enough = any(one.enough for one in found)
+    return figure, caption("paired", design=found[0].design, baseline=baseline.title, enough=enough)
 
 
 SIDE, STEP, TOP = 0.95, 0.15, 0.5

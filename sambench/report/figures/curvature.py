@@ -52,12 +52,10 @@ def flatness(_: Material, setting: Setting) -> Drawn:
     for ax, (metric, found) in zip(panels, drawn, strict=True):
         _panel(ax, metric, found, setting.titles)
         ax.set_ylabel("Test accuracy (%)" + " of runs\nwith this curvature" * some)
+    units = [len({run.unit for run in found if run.sound and run.minimum}) for _, found in drawn]
     return figure, caption(
         "flatness",
-        interval=any(
-            len({run.unit for run in found if run.sound and run.minimum}) >= LEAST_REPEATS
-            for _, found in drawn
-        ),
+        interval=max(units) >= LEAST_REPEATS,
         unsound=not all(run.sound for run in runs),
         no_minimum=any(run.sound and not run.minimum for run in runs),
         some=some,
