@@ -196,3 +196,8 @@ def test_only_what_was_studied_is_drawn(make_record: RecordMaker, tmp_path: Path
         write_figures(record, tmp_path)
     write_arrays(tmp_path / "density.npz", "spectral density", density_arrays())
     assert write_figures(record, tmp_path) == (tmp_path / "density.png",)
+    write_arrays(
+        tmp_path / "density.npz", "spectral density", density_arrays() | {"density": np.ones(7)}
+    )
+    with pytest.raises(StoreError, match=r"density\.npz has no sound density; measure it again"):
+        write_figures(record, tmp_path)

@@ -18,13 +18,14 @@ from sambench.analysis.inference import SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
+from sambench.analysis.units import summarize
 from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import COSTS, difference_tables
 from sambench.report.explain import sources_of
-from sambench.report.papers import claims_table, paper_tables
+from sambench.report.papers import _bold, claims_table, paper_tables
 from sambench.report.table import (
     Cell,
     Table,
@@ -369,6 +370,21 @@ def test_equal_means_are_bold_alike_whatever_rounding_makes_of_them() -> None:
     assert best_of({0: one, 1: other, 2: 70.0}, accuracy) == [0, 1]
     assert best_of({0: one, 1: other}, accuracy) == []
     assert best_of({}, accuracy) == []
+
+
+def test_whoever_ties_with_adam_is_not_bold_as_above_it(make_record: RecordMaker) -> None:
+    """As above, in a paper's table, where accuracies above Adam's are bold."""
+    hits = {"adam": (101, 106, 103, 98, 102), "sam": (107, 100, 98, 102, 103)}
+    runs = [
+        make_record(name, seed=seed, accuracy=right / 129)
+        for name, five in hits.items()
+        for seed, right in enumerate(five)
+    ]
+    group = build_study(runs, ADAM).groups[0]
+    accuracy = find_metric("accuracy")
+    cells = [summarize(group, line, accuracy) for line in group.lines]
+    assert (cells[0].mean or 0.0) < (cells[1].mean or 0.0)
+    assert _bold(cells, accuracy, 0) == []
 
 
 def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) -> None:
