@@ -54,7 +54,8 @@ failed or diverged, `check` found a rule that is not kept, or the reader of the 
     compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
     compare --plan   {"suite", "launcher": {name, options}, "runs": [{id, name, state, action,
                      note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
-                     "forecast": {seconds, known, unknown, finished, longest}}
+                     "forecast": {seconds, known, unknown, unmeasured, finished,
+                     longest}}
     compare A B      {"tables": [a table, ...]}
     report           {"version": 2, "title", "answer": [a paragraph, ...], "statements": [{...}],
                      "results": [a section, ...], "figures": [{name, title, caption}],

@@ -7,9 +7,11 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from sambench.config.curvature_settings import LANDSCAPE
 from sambench.config.run_config import RunConfig
 from sambench.optim.method import optimizers
 from sambench.store.record import COMPLETED
@@ -35,12 +37,13 @@ class Forecast:
     seconds: float  # for the open runs that a finished one is like
     known: int  # how many those are
     unknown: int  # how many others are open
+    unmeasured: int  # of how many known ones the curvature is not in it, since none is measured
     finished: int  # how many runs this was learned from
     longest: float  # seconds of the longest job: of one run, or of several one after another
 
 
-Timed = Mapping[Hashable, tuple[float, int]]
-"""Seconds of a gradient evaluation and training images, by `kind_of` a run."""
+Timed = Mapping[Hashable, tuple[float, float]]
+"""Seconds of a gradient evaluation, and training and validation images, by `kind_of` a run."""
 
 
 def untimed(standings: Iterable[Standing]) -> dict[Hashable, RunConfig]:
@@ -57,8 +60,8 @@ def forecast(
     """Estimate the time left.
 
     A run's time is its gradient evaluations times the median seconds that like runs took for one,
-    and the median time of their curvature, which is not in it where runs were timed without a
-    finished one. A job does so many open runs, in their order.
+    and the median time of each thing that is to be measured of its minimum, where a finished run
+    tells it. A job does so many open runs, in their order.
     """
     timed = timed or {}
     everything = list(standings)
@@ -71,32 +74,52 @@ def forecast(
 
     pace = medians(lambda s: seconds_of(s.cost) / s.cost["gradient_evaluations"])
     length = medians(lambda s: s.cost["gradient_evaluations"])
-    images = medians(lambda s: ((s.record and s.record.data) or {}).get("train") or None)
-    curvature = medians(lambda s: ((s.record and s.record.hessian) or {}).get("seconds"))
-    known, unknown = 0, 0
+    images = medians(_images)
+    there = pending(everything)
+    names = {name for standing in there for name in standing.left}
+    measuring = {name: medians(partial(_measuring, name)) for name in names}
+    known, unknown, unmeasured = 0, 0, 0
     jobs: dict[int, float] = defaultdict(float)
-    for place, standing in enumerate(pending(everything)):
+    for place, standing in enumerate(there):
         config = standing.config
-        seconds = curvature.like(config) or 0.0
-        if standing.action != "measure curvature":
-            there = timed.get(kind_of(config))
-            per_evaluation = there[0] if there else pace.like(config)
-            number = there[1] if there else images.like(config)
+        parts = [measuring[name].like(config) for name in standing.left]
+        seconds = math.fsum(part or 0.0 for part in parts)
+        if standing.action not in ("measure curvature", "test under shifts"):
+            steps = timed.get(kind_of(config))
+            per_evaluation = steps[0] if steps else pace.like(config)
+            number = steps[1] if steps else images.like(config)
             evaluations = _evaluations(config, length, number)
             if per_evaluation is None or evaluations is None:
                 unknown += 1
                 continue
-            done = standing.cost.get("gradient_evaluations", 0)
+            begun = standing.action != "run again"  # which throws away what there is
+            done = standing.cost.get("gradient_evaluations", 0) if begun else 0
             seconds += per_evaluation * max(0.0, evaluations - done)
         known += 1
+        unmeasured += None in parts
         jobs[place // runs_per_job] += seconds
     return Forecast(
         seconds=math.fsum(jobs.values()),
         known=known,
         unknown=unknown,
+        unmeasured=unmeasured,
         finished=len(finished),
         longest=max(jobs.values(), default=0.0),
     )
+
+
+def _images(standing: Standing) -> float | None:
+    """Return how many images a finished run trained on or validated with."""
+    data = (standing.record and standing.record.data) or {}
+    return (data.get("train") or 0) + (data.get("validation") or 0) or None
+
+
+def _measuring(name: str, standing: Standing) -> float | None:
+    """Return the seconds that the curvature of a finished run took, or a study or a picture."""
+    section = (standing.record and standing.record.hessian) or {}
+    parts = {"hessian": section, **section, **section.get(LANDSCAPE, {})}
+    seconds: float | None = parts.get(name, {}).get("seconds")
+    return seconds
 
 
 class _Medians:
@@ -116,13 +139,14 @@ class _Medians:
 
 
 def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> float | None:
-    """Return the gradient evaluations that a run will take on a number of images."""
+    """Return the gradient evaluations of a run that has a number of images, validation's too."""
     if (alike := length.like(config, kinds=1)) is not None:
         return alike
     if number is None:
         return None
     info = optimizers.get(str(config.optimizer["name"]))
-    steps = math.ceil(number / config.batch_size) * config.epochs
+    images = round(number * (1 - config.validation))
+    steps = math.ceil(images / config.batch_size) * config.epochs
     budget = config.stop.value if config.stop.rule == "gradient-evaluations" else None
     return min(steps * info.gradient_evaluations, budget or math.inf)
 

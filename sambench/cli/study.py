@@ -28,7 +28,8 @@ from sambench.launch.launcher import launchers, read_number
 from sambench.launch.manifest import Manifest
 from sambench.report.answer import settling
 from sambench.report.contrasts import search_table
-from sambench.report.notes import planned_groups, too_few
+from sambench.report.notes import place_of, planned_groups, too_few
+from sambench.report.table import counted
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import Roles, SearchRecord, found_now, still_asked, write_search
@@ -66,11 +67,12 @@ class Study:
         check_models(self.finals)
         finals, _, found = self._finals()
         searches = [tuning for tuning in found.tunings if not tuning.chosen] if found else []
-        trials, wanted = self._only(self.trials, finals)
+        trials, chosen_finals = self._only(self.trials, finals)
         standings = self.searching.standings(trials)
         there = request.standings(finals)
-        standings += _of(wanted, there)
-        coming = 0 if request.only else sum(len(tuning.untuned) for tuning in searches)
+        standings += _of(chosen_finals, there)
+        names = {name for tuning in searches for name in tuning.untuned if not request.only}
+        coming = [run for run in self.finals if run.name in names]
         queued = chosen.describe_queued(self.manifest.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -78,8 +80,10 @@ class Study:
         ]
         timed = time_steps(self.screen, standings, self.manifest) if measure else None
         runs_per_job = chosen.runs_per_job(launcher.options)
-        left = forecast(standings, timed, runs_per_job or 1)
-        self._show_plan(standings, coming, left, runs_per_job)
+        later = [request.survey().missing(run) for run in coming]
+        left = forecast([*standings, *later], timed, runs_per_job or 1)
+        said = _time_left(left, standings, len(coming), runs_per_job, timed=bool(timed))
+        self._show_plan(standings, len(coming), said)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         foresee(self.screen, undone, self.manifest.data)
         say_remarks(self.screen, self.finals)
@@ -96,13 +100,11 @@ class Study:
             ],
             "states": counts(standings),
             "pending": len(pending(standings)),
-            "tuned_runs_to_come": coming,
+            "tuned_runs_to_come": len(coming),
             "forecast": asdict(left),
         }
 
-    def _show_plan(
-        self, standings: Sequence[Standing], coming: int, left: Forecast, runs_per_job: int | None
-    ) -> None:
+    def _show_plan(self, standings: Sequence[Standing], coming: int, time_left: str) -> None:
         """Show each run's standing, how many are in a state or still `coming`, and the time."""
         screen, launcher = self.screen, self.request.launcher
         rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
@@ -116,7 +118,7 @@ class Study:
         screen.show(states + f"; up to {coming} tuned runs follow the search" * bool(coming))
         open_runs = len(pending(standings))
         if open_runs:
-            screen.show(_time_left(left, runs_per_job))
+            screen.show(time_left)
         codes = sorted({s.code for s in standings if s.code})
         here = git_state()
         if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
@@ -164,7 +166,7 @@ class Study:
                 left = forecast(self.request.standings(expanded(more, self.manifest.data)))
                 self.screen.say(
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
-                    f"{duration(left.seconds)} more on one device"
+                    f"{duration(left.seconds)} more, one run after another"
                 )
         self.screen.say(
             f"next: `sambench report {given or self.suite.name}` writes the answer, all tables and "
@@ -237,7 +239,7 @@ def time_steps(screen: Screen, standings: Sequence[Standing], manifest: Manifest
     found = {}
     for kind, config in untimed(standings).items():
         pace = measure_pace(config, manifest.data, choose_device(manifest.device)[0])
-        found[kind] = (pace.seconds, pace.images)
+        found[kind] = (pace.seconds, pace.images / (1 - config.validation))
         memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
         screen.say(
             f"timed {config.model} at {config.image_size} px: {1000 * pace.seconds:.0f} ms for a "
@@ -247,16 +249,33 @@ def time_steps(screen: Screen, standings: Sequence[Standing], manifest: Manifest
     return found
 
 
-def _time_left(left: Forecast, runs_per_job: int | None) -> str:
-    """Say how long the open runs take on one device, and the longest job, for its time limit."""
+def _time_left(
+    left: Forecast,
+    standings: Iterable[Standing],
+    coming: int,
+    runs_per_job: int | None,
+    *,
+    timed: bool,
+) -> str:
+    """Say how long the open runs take, whose pace tells it, and what is not in it.
+
+    Also how long the longest job takes, for its time limit.
+    """
     if not left.known:
         return "time left: unknown until such a run is completed; --measure times a few steps"
-    said = f"time left: about {duration(left.seconds)} on one device for {left.known} runs, "
-    if left.finished:
-        said += f"at the pace of {left.finished} finished ones"
-        said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
-    else:
-        said += "by timed steps; start-up, validation and curvature come on top"
+    said = f"time left: about {duration(left.seconds)}, one run after another, for "
+    said += counted(left.known, "run")
+    said += f", up to {coming} tuned ones to come among them" * bool(coming)
+    records = [standing.record for standing in standings if standing.state == COMPLETED]
+    places = sorted({place_of(r.environment) for r in records if r and r.environment})
+    pace = f"at the pace of {counted(left.finished, 'finished run')} on {' and on '.join(places)}"
+    ways = [pace] * bool(left.finished) + ["by timed steps"] * timed
+    said += f", {' and '.join(ways)}"
+    said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
+    if timed:
+        said += "; start-up and validation of those timed come on top"
+    if left.unmeasured:
+        said += f"; the curvature of {counted(left.unmeasured, 'run')} comes on top"
     if runs_per_job is None:
         return said
     jobs = math.ceil((left.known + left.unknown) / runs_per_job)

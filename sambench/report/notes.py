@@ -72,13 +72,13 @@ def protocol(group: Group) -> str:
         rates=sorted({float(str(rate)) for rate in rates if rate is not None}),
         schedule=schedule_of(setting),
         unusual=unusual_settings(setting),
-        places=sorted({_place(record.environment) for record in done if record.environment}),
+        places=sorted({place_of(record.environment) for record in done if record.environment}),
         met=sum(bool((record.final or {}).get("target_met")) for record in done),
         done=len(done),
     )
 
 
-def _place(environment: Mapping[str, Any]) -> str:
+def place_of(environment: Mapping[str, Any]) -> str:
     """Say where a run was timed: on a CPU with how many threads, and beside how many others."""
     threads, at_once = environment.get("threads"), environment.get("runs_on_device", 1)
     told = [f"{at_once} runs at once"] if at_once > 1 else []

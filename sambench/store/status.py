@@ -46,6 +46,7 @@ class Standing:
     action: str
     note: str = ""
     record: RunRecord | None = None  # as it was read; None where there is none, or a damaged one
+    left: tuple[str, ...] = ()  # what is to be measured of its minimum, trained or to be trained
 
     @property
     def cost(self) -> Mapping[str, Any]:
@@ -82,9 +83,14 @@ class Survey:
         return [
             self._standing(config, fingerprint(config.dataset, config.image_size), clock)
             if config.name in there
-            else Standing(config=config, state=MISSING, action="run")
+            else self.missing(config)
             for config in configs
         ]
+
+    def missing(self, config: RunConfig) -> Standing:
+        """Return the standing of a run of which there is nothing."""
+        whole = () if self.curvature is None else self.curvature.missing(config, None)
+        return Standing(config=config, state=MISSING, action="run", left=whole)
 
     def _standing(self, config: RunConfig, now: str | None, clock: Callable[[], float]) -> Standing:
         folder = self.store.runs / config.name
@@ -94,14 +100,17 @@ class Survey:
         done = record is not None and record.status == COMPLETED
 
         def told(state: str, action: str, note: str = "") -> Standing:
-            return Standing(config=config, state=state, action=action, note=note, record=record)
+            still = left if done and action != "run again" else self.missing(config).left
+            return Standing(
+                config=config, state=state, action=action, note=note, record=record, left=still
+            )
 
         if not (done and not left) and (owner := self._owner(folder, clock)):
             return told(RUNNING, "wait", owner)
         if damage:
             return told(DAMAGED, "run again" if DAMAGED in self.retry else "skip", damage)
         if record is None:
-            return told(MISSING, "run")
+            return self.missing(config)
         state = INTERRUPTED if record.status == RUNNING else record.status
         wished = state == INTERRUPTED or state in self.retry
         begun = any(folder.glob("checkpoint*.pt"))

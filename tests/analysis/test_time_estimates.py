@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,10 +32,14 @@ def done(
 
 
 def left(
-    make_record: RecordMaker, optimizer: str = "sam", action: str = "run", **more: Any
+    make_record: RecordMaker,
+    optimizer: str = "sam",
+    action: str = "run",
+    measured: tuple[str, ...] = (),
+    **more: Any,
 ) -> Standing:
     config = make_record(optimizer, **more).config
-    return Standing(config=config, state="missing", action=action)
+    return Standing(config=config, state="missing", action=action, left=measured)
 
 
 def test_another_seed_takes_as_long_as_the_median(make_record: RecordMaker) -> None:
@@ -44,7 +49,8 @@ def test_another_seed_takes_as_long_as_the_median(make_record: RecordMaker) -> N
     ]
     open_runs = [left(make_record, seed=seed) for seed in (7, 8)]
     assert forecast([*finished, *open_runs]) == Forecast(
-        seconds=pytest.approx(24.0), known=2, unknown=0, finished=3, longest=pytest.approx(12.0)
+        **{"seconds": pytest.approx(24.0), "longest": pytest.approx(12.0)},
+        **{"known": 2, "unknown": 0, "unmeasured": 0, "finished": 3},
     )
 
 
@@ -70,10 +76,50 @@ def test_what_an_interrupted_run_has_done_is_taken_off(make_record: RecordMaker)
 
 def test_curvature_that_is_wanted_still(make_record: RecordMaker) -> None:
     measured = done(make_record, seconds=10.0, evaluations=100, hessian=minimum({"seconds": 4.0}))
+    whole = left(make_record, measured=("hessian",), seed=1)
+    trained = left(make_record, action="measure curvature", measured=("hessian",), seed=2)
+    assert forecast([measured, whole, trained]).seconds == pytest.approx(10.0 + 4.0 + 4.0)
+
+
+def test_a_trial_measures_no_curvature_and_sees_no_validation_images(
+    make_record: RecordMaker,
+) -> None:
+    """With half of 30 images set aside there is one batch of 16 in each of 5 epochs, not two."""
+    hessian = minimum({"seconds": 400.0})
+    final = done(make_record, seconds=10.0, evaluations=100, hessian=hessian)
+    trial = left(make_record, seed=1000, validation=0.5)
+    assert forecast([final, trial]).seconds == pytest.approx(5 * 2 * 0.1)
+
+
+def test_studies_of_a_minimum_take_their_own_time(make_record: RecordMaker) -> None:
+    hessian = minimum({"seconds": 4.0, "density": {"seconds": 7.0}})
+    hessian["landscape"] = {"plane": {"seconds": 50.0}}
+    studied = done(make_record, seconds=10.0, evaluations=100, hessian=hessian)
+    wanted = ("density", "plane")
     found = forecast(
-        [measured, left(make_record, seed=1), left(make_record, action="measure curvature", seed=2)]
+        [studied, left(make_record, action="measure curvature", measured=wanted, seed=1)]
     )
-    assert found.seconds == pytest.approx(10.0 + 4.0 + 4.0)
+    assert (found.seconds, found.unmeasured) == (pytest.approx(57.0), 0)
+
+
+def test_curvature_that_no_run_tells_is_counted_as_not_in_it(make_record: RecordMaker) -> None:
+    finished = done(make_record, seconds=10.0, evaluations=100)
+    found = forecast([finished, left(make_record, measured=("hessian",), seed=1)])
+    assert (found.seconds, found.unmeasured) == (pytest.approx(10.0), 1)
+
+
+def test_a_run_that_begins_anew_takes_all_its_time_and_shifts_no_training(
+    make_record: RecordMaker,
+) -> None:
+    finished = done(make_record, seconds=10.0, evaluations=100)
+    stale = replace(
+        done(make_record, seconds=10.0, evaluations=100, seed=1),
+        state="stale",
+        action="run again",
+    )
+    assert forecast([finished, stale]).seconds == pytest.approx(10.0)
+    shifted = left(make_record, action="test under shifts", seed=2)
+    assert forecast([finished, shifted]).seconds == 0.0
 
 
 def test_a_job_takes_what_its_runs_take_together(make_record: RecordMaker) -> None:
@@ -91,7 +137,7 @@ def test_a_job_takes_what_its_runs_take_together(make_record: RecordMaker) -> No
 def test_runs_that_no_finished_one_is_like(make_record: RecordMaker) -> None:
     finished = [done(make_record, seconds=10.0, evaluations=100)]
     found = forecast([*finished, left(make_record, model="resnet18")])
-    assert found == Forecast(seconds=0.0, known=0, unknown=1, finished=1, longest=0.0)
+    assert found == Forecast(seconds=0.0, known=0, unknown=1, unmeasured=0, finished=1, longest=0.0)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +161,7 @@ def test_runs_like_none_finished_take_what_was_timed(make_record: RecordMaker) -
     assert kind == kind_of(config)
     found = forecast(standings, {kind: (0.5, 32)})
     assert found == Forecast(
-        seconds=pytest.approx(20.0), known=2, unknown=0, finished=0, longest=pytest.approx(10.0)
+        **{"seconds": pytest.approx(20.0), "longest": pytest.approx(10.0)},
+        **{"known": 2, "unknown": 0, "unmeasured": 0, "finished": 0},
     )
     assert untimed([*standings, done(make_record, seconds=1.0, evaluations=1)]) == {}

@@ -98,7 +98,8 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     assert "to do: 0 of 6 runs; nothing was run" in shown
     code, shown, _ = compare("study.yaml --plan --retry diverged,failed")
     assert "to do: 2 of 6 runs; nothing was run" in shown
-    assert "time left: about 0 s on one device for 2 runs, at the pace of 4 finished ones" in shown
+    said = "time left: about 0 s, one run after another, for 2 runs, at the pace of 4 finished runs"
+    assert f"{said} on " in shown
 
 
 def test_only_some(folder: Path) -> None:
@@ -236,6 +237,7 @@ def test_a_plan_says_how_many_tuned_runs_may_come(folder: Path) -> None:
     assert compare("tuned.yaml --device cpu --only '*-adam-s1000-*'")[0] == 0
     _, shown, _ = compare("tuned.yaml --plan")
     assert "; up to 2 tuned runs follow the search\n" in shown
+    assert ", for 11 runs, up to 2 tuned ones to come among them, at the pace of 3 " in shown
 
 
 def test_a_shipped_suite_by_name(folder: Path) -> None:
@@ -261,7 +263,7 @@ def test_a_suite_names_its_launcher_and_the_plan_says_it(
     shown = compare("slurm.yaml --plan --slurm qos=short --runs-per-job 4")[1]
     told = "launcher: slurm, account=ab123, time=1:30:00, qos=short, runs_per_job=4\n"
     assert told in shown
-    assert re.search(r"1 finished ones; of 2 jobs the longest takes about \d+ s\n", shown)
+    assert re.search(r" 1 finished run on .*; of 2 jobs the longest takes about \d+ s\n", shown)
     assert compare("slurm.yaml --plan --launcher local")[1] == plain
     answer = json.loads(compare("slurm.yaml --plan --json")[1])
     options = {"account": "ab123", "time": "1:30:00", "qos": "long"}

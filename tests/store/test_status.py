@@ -72,6 +72,20 @@ def test_what_a_launch_would_do(
     )
 
 
+def test_what_is_to_be_measured_is_told_of_runs_that_are_not_done_too(
+    store: Store, make_record: RecordMaker
+) -> None:
+    """So that the time of a trial, which measures nothing, is not that of a final run."""
+    stale = replace(make_record(seed=1, hessian=measured()), numerics=1)
+    done = make_record(seed=2, hessian=measured())
+    for record in (stale, done):
+        store.save(record)
+    configs = [make_record(seed=0).config, stale.config, done.config]
+    wanted = Survey(store=store, curvature=Measurement(), retry=("stale",)).of(configs)
+    assert [found.left for found in wanted] == [("hessian",), ("hessian",), ()]
+    assert [found.left for found in Survey(store=store).of(configs)] == [(), (), ()]
+
+
 def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
     record = make_record(hessian=measured())
     store.save(record)
