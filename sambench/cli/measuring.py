@@ -21,7 +21,7 @@ from sambench.errors import ConfigError
 from sambench.launch.manifest import Manifest
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.study_plan import planned_ids, read_plan
+from sambench.store.study_plan import StudyPlan, final_runs, planned_ids, read_plan
 from sambench.store.tree import Store
 
 Group = tuple[list[RunRecord], Measurement, LauncherSettings | None]
@@ -53,7 +53,7 @@ def find_runs(
     for file in files:
         suite = load_suite(Path(file))
         check_launcher(suite)
-        configs = expanded(suite, data, store)
+        configs = final_runs(store.root, StudyPlan.of(suite, expanded(suite, data, store)))
         records, broken = store.records(sorted(config.name for config in configs))
         damaged += broken
         completed = [record for record in records if record.status == COMPLETED]

@@ -135,10 +135,11 @@ class Study:
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
-        there = self.request.standings(self.finals)
+        every, _, found = self._finals()
+        there = self.request.standings(every)
         say_remarks(self.screen, self.finals)
         self._warn_of_reach(there)
-        if found := self._finals()[2]:  # so that a report says what is not done, were this killed
+        if found:  # so that a report says what is not done, were this killed
             write_search(self.manifest.results, found)
         self._launch(self.searching.standings(trials), self.searching)
         there = self.request.standings(finals) if trials else _of(finals, there)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -69,11 +69,13 @@ def read_plan(results: Path, name: str) -> StudyPlan | None:
 def planned_ids(results: Path, name: str) -> set[str]:
     """Return the ids of a study's runs, tuned ones too; damage is a StoreError."""
     plan = read_plan(results, name)
-    if plan is None:
-        return set()
-    search = read_search(search_path(results, name))
-    runs = still_asked(search, plan.search, plan.runs)[1] if search else plan.runs
-    return {run.id for run in runs}
+    return set() if plan is None else {run.id for run in final_runs(results, plan)}
+
+
+def final_runs(results: Path, plan: StudyPlan) -> Sequence[RunConfig]:
+    """Return the runs of a plan, tuned ones too; damage is a StoreError."""
+    search = read_search(search_path(results, plan.suite))
+    return still_asked(search, plan.search, plan.runs)[1] if search else plan.runs
 
 
 def studies(results: Path) -> list[str]:
