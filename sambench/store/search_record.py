@@ -138,7 +138,7 @@ def is_trial(record: RunRecord) -> bool:
 
 
 def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | None:
-    """Return the best trial of a search; None while one is not done.
+    """Return the best trial of a search; None while one is not done, or of other images or code.
 
     A trial of which a run failed or diverged has had its turn and is not chosen; if that is so
     of all, the optimizer stays as given. The records are by id.
@@ -146,6 +146,9 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     found = [_trial(trial, records) for trial in tuning.trials]
     if not {status for one in found for status in one.status} <= {COMPLETED, FAILED, DIVERGED}:
         return None
+    there = [records[run.id] for run in tuning.runs]
+    if len({(r.numerics, r.data["fingerprint"]) for r in there if r.data}) > 1:
+        return None  # validated on other images, or computed otherwise: some are stale
     scores = {  # rounded, so that equal numbers of right images in another order are equal
         place: (round(one.validation_accuracy, 12), -(one.validation_loss or 0.0))
         for place, one in enumerate(found)

@@ -219,6 +219,18 @@ def test_a_trial_that_failed_has_had_its_turn(status: str) -> None:
     assert choose_trial(tuning, nothing) == tuning.trials[0]
 
 
+def test_trials_on_other_images_or_of_other_code_are_not_compared() -> None:
+    """As where some were done before the data were prepared anew, and some after."""
+    tuning = plan_search(search_of(), finals())[0]
+    found = records_of(tuning, [(0.5, 1.0), (0.6, 1.0), (0.7, 1.0), (0.9, 1.0)])
+    records = {key: replace(r, data={"fingerprint": "a"}) for key, r in found.items()}
+    last = records[tuning.trials[3].runs[0].id]
+    other = replace(last, data={"fingerprint": "b"})
+    assert choose_trial(tuning, {**records, last.id: other}) is None
+    assert choose_trial(tuning, {**records, last.id: replace(last, numerics=1)}) is None
+    assert choose_trial(tuning, records) == tuning.trials[3]
+
+
 @pytest.mark.parametrize("status", [None, "running", "interrupted"])
 def test_nothing_is_chosen_before_all_trials_are_done(status: str | None) -> None:
     tuning = plan_search(search_of(), finals())[0]
