@@ -163,7 +163,7 @@ class Report:
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.plan.suite,)), *options)),
             study=study,
-            answer=answer_text(study),
+            answer=(*answer_text(study), *left),
             results=results,
             pictures=pictures,
             rest=(

@@ -180,8 +180,9 @@ def test_what_was_chosen_in_words() -> None:
     open_search = found_now("study", search, plan_search(search, BOTH), {})
     assert chosen_text(open_search.tunings[0]) == "search not done"
     assert searches_left(open_search, "study.yaml") == (
-        "Search not done: adam and sam. No final run has its values; `sambench compare study.yaml` "
-        "goes on.",
+        "Search not done: adam and sam. No final run has its values, so comparisons with tuned "
+        "optimizers are not yet fair; `sambench compare study.yaml` goes on, with `--retry stale` "
+        "where trials are stale.",
     )
 
 
