@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from sambench.errors import UserError, did_you_mean
 from sambench.report.contrasts import chosen_text, names_of
 from sambench.report.wording import lines_of
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import SearchRecord
+from sambench.store.search_record import TUNED, SearchRecord
 
 PathOf = Callable[[RunRecord], Path]
 
@@ -50,12 +50,14 @@ def sources_of(
     search: SearchRecord | None = None,
 ) -> Iterable[Source]:
     """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
+    searches = [*zip(names_of(search), search.tunings, strict=True)] if search else []
+    chosen_by = {run: f"search/{name}" for name, tuning in searches for run in tuning.tuned}
     for group in study.groups:
         place = (group.title, group.setting.model)
         for line in group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
             for metric in measured(line.records):
-                explain = partial(_cell, group, line, metric, path_of)
+                explain = partial(_cell, group, line, metric, path_of, chosen_by)
                 yield Source(explain, (place, called, _names(metric)))
     for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
@@ -64,7 +66,7 @@ def sources_of(
     for finding in findings:
         names = (finding.name, finding.sentence)
         yield Source(partial(told, "claim", found=finding), (("claim",), names))
-    for name, tuning in zip(names_of(search), search.tunings, strict=True) if search else ():
+    for name, tuning in searches:
         facts = {"name": name, "tuning": tuning, "chosen": chosen_text(tuning)}
         yield Source(partial(told, "search", **facts), (("search",), (name,)))
 
@@ -130,14 +132,21 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
 
 
-def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> list[str]:
-    """Return the lines that lead from record files to a cell and its difference to the baseline."""
+def _cell(
+    group: Group, line: Line, metric: Metric, path_of: PathOf, searches: Mapping[str, str]
+) -> list[str]:
+    """Return the lines that lead from record files to a cell and its difference to the baseline.
+
+    The searches that chose the values of tuned runs are told by the cells that explain them.
+    """
     cell = summarize(group, line, metric)
     used = {record.id for record in cell.records}
     others = [record for record in line.records if record.id not in used]
+    tuned = cell.records if line.role == TUNED else ()
+    searched = dict.fromkeys(searches[r.name] for r in tuned if r.name in searches)
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
     least_sd = rounding_sd(group, metric)
-    return told("cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
+    return told("cell", **facts, searched=[*searched], why=_why, path_of=path_of, least_sd=least_sd)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

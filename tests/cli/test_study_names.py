@@ -244,6 +244,23 @@ def test_a_tuned_run_that_is_missing_is_said(folder: Path, call: Call, tuned: li
     assert "Missing runs of the suite: 5 runs." in text  # both, of either, with seed 2; and that
 
 
+def test_a_number_of_tuned_runs_names_the_search_that_tells_the_trials(
+    folder: Path, call: Call, tuned: list[str]
+) -> None:
+    done = call("report", "tuned.yaml", "--explain", "sam (tuned)/accuracy", columns=200)
+    assert "with values that a search chose; --explain tells its trials: search/sam\n" in done.out
+    trials = call("report", "tuned.yaml", "--explain", "search/sam").out
+    assert "60 %" in trials
+
+
+def test_a_suite_file_stands_for_its_tuned_runs_too(folder: Path, tuned: list[str]) -> None:
+    """As its name does: so `hessian FILE` measures them."""
+    store = Store(folder / "results")
+    file = str(folder / "tuned.yaml")
+    [(records, *_)], _ = find_runs(Screen(), [file], {}, (), folder / "data", store)
+    assert [record.name for record in records] == tuned
+
+
 def test_trials_that_are_stale_are_said(folder: Path, call: Call, tuned: list[str]) -> None:
     store = Store(folder / "results")
     trial = next(record for record in store.records()[0] if is_trial(record))
@@ -264,9 +281,10 @@ def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list
     write_search(folder / "results", found)
     call("report", "tuned.yaml")
     text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
-    _, wrong = text.split("## What went wrong")
-    said = "- Search not done: sam. No final run has its values; `sambench compare tuned.yaml` goes"
-    assert said in wrong
+    answer, wrong = text.split("## What went wrong")
+    said = "Search not done: sam. No final run has its values, so comparisons with tuned optimizers"
+    assert f"- {said}" in wrong
+    assert said in answer.partition("## Results")[0]
     assert "Nothing: every run is completed" not in wrong
 
 
