@@ -43,20 +43,26 @@ class Overall:
         self._work = {r.name: r.epochs * gradients.get(str(r.optimizer["name"]), 1) for r in runs}
         self._whole, self._done = sum(self._work.values()), 0.0
         self._share: dict[str, float] = {}  # of the training of runs that are under way
+        self._before: dict[str, float] = {}  # of their training, done by earlier commands
         self._since: dict[str, float] = {}  # when these began
         self._trained: dict[str, float] = {}  # when their training ended
         self._training = self._running = 0.0  # seconds that runs took which have ended
         self._clock, self._start = clock, clock()
 
-    def begin(self, name: str) -> None:
-        """Note that a run has begun."""
+    def begin(self, name: str, done: float = 0.0) -> None:
+        """Note that a run has begun, or goes on after a share that an earlier command has done."""
         self.begun += 1
         self._since[name] = self._clock()
+        self._before[name] = done
+        work = self._work.get(name, 0)
+        self._whole -= work * done
+        self._work[name] = work * (1 - done)
 
     def reach(self, name: str, share: float) -> None:
         """Note what share of the training of a run is done."""
         if name in self._work:
-            self._share[name] = share
+            before = self._before.get(name, 0.0)
+            self._share[name] = (share - before) / (1 - before) if before < 1 else 1.0
             if share == 1:
                 self._trained[name] = self._clock()
 
@@ -203,16 +209,17 @@ class RunDisplay:
 
     def _started(self, event: Started) -> None:
         self._name = event.config.name
-        self._all.begin(self._name)
+        config = event.config
+        self._all.begin(self._name, ((event.resumed_at or 1) - 1) / config.epochs)
         if self._all.begun == 1:
             self._screen.say(
-                f"{event.config.model} with {event.parameters:,} parameters on {event.device}: "
+                f"{config.model} with {event.parameters:,} parameters on {event.device}: "
                 f"{_images(event.images)}"
             )
             if event.weights:
-                self._screen.say(f"{event.config.model} starts from weights: {event.weights}")
+                self._screen.say(f"{config.model} starts from weights: {event.weights}")
         if event.resumed_at is not None:
-            self._screen.say(f"{event.config.name}: resumed in epoch {event.resumed_at}")
+            self._screen.say(f"{self._name}: resumed in epoch {event.resumed_at}")
         self._update("starting", 0, None, "")
 
     def _show_all(self) -> str:

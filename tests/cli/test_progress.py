@@ -82,6 +82,22 @@ def test_the_time_left_of_all_runs_follows_their_work() -> None:
     assert not overall._share  # each tick adds up the runs under way, not all that ever were
 
 
+def test_what_an_earlier_command_has_done_of_a_run_is_no_work_of_this_one() -> None:
+    """A tenth of the first run takes 6 s, so the second takes a minute."""
+    clock = Clock()
+    first, second = of("adam", "adamw")
+    overall = Overall([first, second], clock)
+    overall.begin(first.name, 0.9)
+    overall.reach(first.name, 0.95)
+    assert overall.share == pytest.approx(0.05 / 1.1)
+    clock.now = 6.0
+    overall.end(first.name, well=True)
+    assert str(overall) == "about 60 s left"
+    overall.begin(second.name, 1.0)  # all is trained, but not tested
+    overall.reach(second.name, 1.0)
+    assert overall.share == pytest.approx(1.0)
+
+
 def test_the_time_left_counts_the_measuring_of_curvature() -> None:
     """Trained for one minute and measured for three: a run that is trained has three before it."""
     clock = Clock()
