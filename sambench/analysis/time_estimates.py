@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from sambench.config.curvature_settings import LANDSCAPE
 from sambench.config.run_config import RunConfig
@@ -20,6 +20,7 @@ from sambench.store.status import Standing, pending
 kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
 """Returns what the time of a gradient evaluation of a run depends on."""
 _length_of = attrgetter("epochs", "stop", "validation")
+EVALUATIONS, SEEN = "gradient_evaluations", ("train", "validation")
 
 LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
     lambda config: (kind_of(config), _length_of(config), tuple(sorted(config.optimizer.items()))),
@@ -37,7 +38,7 @@ class Forecast:
     seconds: float  # for the open runs that a finished one is like
     known: int  # how many those are
     unknown: int  # how many others are open
-    unmeasured: int  # of how many known ones the curvature is not in it, since none is measured
+    unmeasured: int  # of how many known ones no finished run tells how long measuring takes
     finished: int  # how many runs this was learned from
     longest: float  # seconds of the longest job: of one run, or of several one after another
 
@@ -60,40 +61,40 @@ def forecast(
     """Estimate the time left.
 
     A run's time is its gradient evaluations times the median seconds that like runs took for one,
-    and the median time of each thing that is to be measured of its minimum, where a finished run
-    tells it. A job does so many open runs, in their order.
+    and the median time of each thing that is to be measured of its minimum, which is not in it
+    where no finished run tells it. A job does so many open runs, in their order.
     """
     timed = timed or {}
     everything = list(standings)
     finished = [
-        s for s in everything if s.state == COMPLETED and s.cost.get("gradient_evaluations")
+        s for s in everything if s.state == COMPLETED and s.section("cost").get(EVALUATIONS)
     ]
 
     def medians(of: Callable[[Standing], float | None]) -> _Medians:
         return _Medians((s.config, float(found)) for s in finished if (found := of(s)) is not None)
 
-    pace = medians(lambda s: seconds_of(s.cost) / s.cost["gradient_evaluations"])
-    length = medians(lambda s: s.cost["gradient_evaluations"])
-    images = medians(_images)
-    there = pending(everything)
-    names = {name for standing in there for name in standing.left}
+    pace = medians(lambda s: seconds_of(s.section("cost")) / s.section("cost")[EVALUATIONS])
+    length = medians(lambda s: s.section("cost")[EVALUATIONS])
+    images = medians(lambda s: sum(s.section("data").get(part) or 0 for part in SEEN) or None)
+    open_runs = pending(everything)
+    names = {name for standing in open_runs for name in standing.left}
     measuring = {name: medians(partial(_measuring, name)) for name in names}
     known, unknown, unmeasured = 0, 0, 0
     jobs: dict[int, float] = defaultdict(float)
-    for place, standing in enumerate(there):
+    for place, standing in enumerate(open_runs):
         config = standing.config
         parts = [measuring[name].like(config) for name in standing.left]
-        seconds = math.fsum(part or 0.0 for part in parts)
+        seconds = math.fsum(filter(None, parts))
         if standing.action not in ("measure curvature", "test under shifts"):
-            steps = timed.get(kind_of(config))
-            per_evaluation = steps[0] if steps else pace.like(config)
-            number = steps[1] if steps else images.like(config)
+            there = timed.get(kind_of(config))
+            per_evaluation = there[0] if there else pace.like(config)
+            number = there[1] if there else images.like(config)
             evaluations = _evaluations(config, length, number)
             if per_evaluation is None or evaluations is None:
                 unknown += 1
                 continue
-            begun = standing.action != "run again"  # which throws away what there is
-            done = standing.cost.get("gradient_evaluations", 0) if begun else 0
+            anew = standing.action == "run again"
+            done = 0 if anew else standing.section("cost").get(EVALUATIONS, 0)
             seconds += per_evaluation * max(0.0, evaluations - done)
         known += 1
         unmeasured += None in parts
@@ -108,18 +109,11 @@ def forecast(
     )
 
 
-def _images(standing: Standing) -> float | None:
-    """Return how many images a finished run trained on or validated with."""
-    data = (standing.record and standing.record.data) or {}
-    return (data.get("train") or 0) + (data.get("validation") or 0) or None
-
-
 def _measuring(name: str, standing: Standing) -> float | None:
-    """Return the seconds that the curvature of a finished run took, or a study or a picture."""
-    section = (standing.record and standing.record.hessian) or {}
-    parts = {"hessian": section, **section, **section.get(LANDSCAPE, {})}
-    seconds: float | None = parts.get(name, {}).get("seconds")
-    return seconds
+    """Return the seconds that measuring the curvature took, or a study or a picture."""
+    hessian = standing.section("hessian")
+    parts: Mapping[str, Any] = {"hessian": hessian, **hessian, **hessian.get(LANDSCAPE, {})}
+    return cast("float | None", parts.get(name, {}).get("seconds"))
 
 
 class _Medians:
@@ -145,8 +139,8 @@ def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> f
     if number is None:
         return None
     info = optimizers.get(str(config.optimizer["name"]))
-    images = round(number * (1 - config.validation))
-    steps = math.ceil(images / config.batch_size) * config.epochs
+    training = round(number * (1 - config.validation))
+    steps = math.ceil(training / config.batch_size) * config.epochs
     budget = config.stop.value if config.stop.rule == "gradient-evaluations" else None
     return min(steps * info.gradient_evaluations, budget or math.inf)
 

@@ -48,17 +48,13 @@ class Request:
 
     def standings(self, configs: Iterable[RunConfig]) -> list[Standing]:
         """Return the standing of each run."""
-        return self.survey().of(configs)
-
-    def survey(self) -> Survey:
-        """Return who tells that."""
         data = self.manifest.data
         return Survey(
             store=Store(self.manifest.results),
             curvature=self.manifest.curvature,
             retry=self.retry,
             fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
-        )
+        ).of(configs)
 
 
 def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> int:

@@ -55,8 +55,7 @@ class Overall:
         self._since[name] = self._clock()
         self._before[name] = done
         work = self._work.get(name, 0)
-        self._whole -= work * done
-        self._work[name] = work * (1 - done)
+        self._whole, self._work[name] = self._whole - work * done, work * (1 - done)
 
     def reach(self, name: str, share: float) -> None:
         """Note what share of the training of a run is done."""

@@ -67,12 +67,17 @@ class Study:
         check_models(self.finals)
         finals, _, found = self._finals()
         searches = [tuning for tuning in found.tunings if not tuning.chosen] if found else []
-        trials, chosen_finals = self._only(self.trials, finals)
+        trials, wished = self._only(self.trials, finals)
         standings = self.searching.standings(trials)
         there = request.standings(finals)
-        standings += _of(chosen_finals, there)
+        standings += _of(wished, there)
         names = {name for tuning in searches for name in tuning.untuned if not request.only}
-        coming = [run for run in self.finals if run.name in names]
+        hessian = self.suite.hessian
+        later = [
+            replace(s, action="run again", left=hessian.missing(s.config, None) if hessian else ())
+            for s in there
+            if s.config.name in names
+        ]
         queued = chosen.describe_queued(self.manifest.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -80,10 +85,8 @@ class Study:
         ]
         timed = time_steps(self.screen, standings, self.manifest) if measure else None
         runs_per_job = chosen.runs_per_job(launcher.options)
-        later = [request.survey().missing(run) for run in coming]
         left = forecast([*standings, *later], timed, runs_per_job or 1)
-        said = _time_left(left, standings, len(coming), runs_per_job, timed=bool(timed))
-        self._show_plan(standings, len(coming), said)
+        self._show_plan(standings, len(later), left, runs_per_job)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         foresee(self.screen, undone, self.manifest.data)
         say_remarks(self.screen, self.finals)
@@ -100,11 +103,13 @@ class Study:
             ],
             "states": counts(standings),
             "pending": len(pending(standings)),
-            "tuned_runs_to_come": len(coming),
+            "tuned_runs_to_come": len(later),
             "forecast": asdict(left),
         }
 
-    def _show_plan(self, standings: Sequence[Standing], coming: int, time_left: str) -> None:
+    def _show_plan(
+        self, standings: Sequence[Standing], coming: int, left: Forecast, runs_per_job: int | None
+    ) -> None:
         """Show each run's standing, how many are in a state or still `coming`, and the time."""
         screen, launcher = self.screen, self.request.launcher
         rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
@@ -118,7 +123,8 @@ class Study:
         screen.show(states + f"; up to {coming} tuned runs follow the search" * bool(coming))
         open_runs = len(pending(standings))
         if open_runs:
-            screen.show(time_left)
+            done = [s.section("environment") for s in standings if s.state == COMPLETED]
+            screen.show(_time_left(left, coming, sorted(set(map(place_of, done))), runs_per_job))
         codes = sorted({s.code for s in standings if s.code})
         here = git_state()
         if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
@@ -250,31 +256,18 @@ def time_steps(screen: Screen, standings: Sequence[Standing], manifest: Manifest
     return found
 
 
-def _time_left(
-    left: Forecast,
-    standings: Iterable[Standing],
-    coming: int,
-    runs_per_job: int | None,
-    *,
-    timed: bool,
-) -> str:
-    """Say how long the open runs take, whose pace tells it, and what is not in it.
-
-    Also how long the longest job takes, for its time limit.
-    """
+def _time_left(left: Forecast, coming: int, places: Sequence[str], runs_per_job: int | None) -> str:
+    """Say how long the open runs take and how that is known, and the longest job, for its limit."""
     if not left.known:
         return "time left: unknown until such a run is completed; --measure times a few steps"
     said = f"time left: about {duration(left.seconds)}, one run after another, for "
     said += counted(left.known, "run")
-    said += f", up to {coming} tuned ones to come among them" * bool(coming)
-    records = [standing.record for standing in standings if standing.state == COMPLETED]
-    places = sorted({place_of(r.environment) for r in records if r and r.environment})
-    pace = f"at the pace of {counted(left.finished, 'finished run')} on {' and on '.join(places)}"
-    ways = [pace] * bool(left.finished) + ["by timed steps"] * timed
-    said += f", {' and '.join(ways)}"
-    said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
-    if timed:
-        said += "; start-up and validation of those timed come on top"
+    said += f", up to {coming} tuned ones to come among them, " if coming else ", "
+    if left.finished:
+        said += f"at the pace of {counted(left.finished, 'finished run')} on {' and '.join(places)}"
+        said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
+    else:
+        said += "by timed steps; start-up and validation come on top"
     if left.unmeasured:
         said += f"; the curvature of {counted(left.unmeasured, 'run')} comes on top"
     if runs_per_job is None:

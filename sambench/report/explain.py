@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +51,14 @@ def sources_of(
 ) -> Iterable[Source]:
     """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
     searches = [*zip(names_of(search), search.tunings, strict=True)] if search else []
-    chosen_by = {run: f"search/{name}" for name, tuning in searches for run in tuning.tuned}
     for group in study.groups:
         place = (group.title, group.setting.model)
         for line in group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
+            runs = {record.name for record in line.records} if line.role == TUNED else set()
+            by = [f"search/{name}" for name, tuning in searches if runs & {*tuning.tuned}]
             for metric in measured(line.records):
-                explain = partial(_cell, group, line, metric, path_of, chosen_by)
+                explain = partial(_cell, group, line, metric, path_of, by)
                 yield Source(explain, (place, called, _names(metric)))
     for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
@@ -133,20 +134,18 @@ def _plain(text: str) -> str:
 
 
 def _cell(
-    group: Group, line: Line, metric: Metric, path_of: PathOf, searches: Mapping[str, str]
+    group: Group, line: Line, metric: Metric, path_of: PathOf, by: Sequence[str]
 ) -> list[str]:
     """Return the lines that lead from record files to a cell and its difference to the baseline.
 
-    The searches that chose the values of tuned runs are told by the cells that explain them.
+    The searches `by` which the values of its runs were chosen are called as they are asked for.
     """
     cell = summarize(group, line, metric)
     used = {record.id for record in cell.records}
     others = [record for record in line.records if record.id not in used]
-    tuned = cell.records if line.role == TUNED else ()
-    searched = dict.fromkeys(searches[r.name] for r in tuned if r.name in searches)
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
     least_sd = rounding_sd(group, metric)
-    return told("cell", **facts, searched=[*searched], why=_why, path_of=path_of, least_sd=least_sd)
+    return told("cell", **facts, searched=by, why=_why, path_of=path_of, least_sd=least_sd)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

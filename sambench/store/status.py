@@ -46,17 +46,16 @@ class Standing:
     action: str
     note: str = ""
     record: RunRecord | None = None  # as it was read; None where there is none, or a damaged one
-    left: tuple[str, ...] = ()  # what is to be measured of its minimum, trained or to be trained
+    left: tuple[str, ...] = ()  # what is to be measured of its minimum, once that is there
 
-    @property
-    def cost(self) -> Mapping[str, Any]:
-        """Of the record; empty without one."""
-        return (self.record and self.record.cost) or {}
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of the record; empty without one."""
+        return getattr(self.record, name, None) or {}
 
     @property
     def code(self) -> str:
         """Version and commit of the code that did it, where known."""
-        environment = (self.record and self.record.environment) or {}
+        environment = self.section("environment")
         versions = (environment.get("sambench"), environment.get("git"))
         return " at ".join(str(version) for version in versions if version)
 
@@ -83,24 +82,21 @@ class Survey:
         return [
             self._standing(config, fingerprint(config.dataset, config.image_size), clock)
             if config.name in there
-            else self.missing(config)
+            else Standing(config=config, state=MISSING, action="run", left=self._wanted(config))
             for config in configs
         ]
 
-    def missing(self, config: RunConfig) -> Standing:
-        """Return the standing of a run of which there is nothing."""
-        whole = () if self.curvature is None else self.curvature.missing(config, None)
-        return Standing(config=config, state=MISSING, action="run", left=whole)
+    def _wanted(self, config: RunConfig, measured: Any = None) -> tuple[str, ...]:
+        return () if self.curvature is None else self.curvature.missing(config, measured)
 
     def _standing(self, config: RunConfig, now: str | None, clock: Callable[[], float]) -> Standing:
         folder = self.store.runs / config.name
         record, damage = self._record(config, folder)
-        wanted, hessian = self.curvature, record.hessian if record else None
-        left = () if wanted is None else wanted.missing(config, hessian)
         done = record is not None and record.status == COMPLETED
+        left = self._wanted(config, record.hessian if record and done else None)
 
         def told(state: str, action: str, note: str = "") -> Standing:
-            still = left if done and action != "run again" else self.missing(config).left
+            still = self._wanted(config) if action == "run again" else left
             return Standing(
                 config=config, state=state, action=action, note=note, record=record, left=still
             )
@@ -110,7 +106,7 @@ class Survey:
         if damage:
             return told(DAMAGED, "run again" if DAMAGED in self.retry else "skip", damage)
         if record is None:
-            return self.missing(config)
+            return told(MISSING, "run")
         state = INTERRUPTED if record.status == RUNNING else record.status
         wished = state == INTERRUPTED or state in self.retry
         begun = any(folder.glob("checkpoint*.pt"))
