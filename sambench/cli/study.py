@@ -22,7 +22,9 @@ from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import TRIALS, plan_search
 from sambench.config.suite import Suite
-from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
+from sambench.config.suite_file import prepare_lines
+from sambench.data.prepared import prepared_datasets
+from sambench.errors import INTERRUPTED, ConfigError, UnpreparedError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
 from sambench.launch.manifest import Manifest
@@ -199,6 +201,10 @@ class Study:
         """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
         if not standings or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
             return
+        todo, data = {s.config.dataset for s in pending(standings)}, self.manifest.data
+        for name in sorted(todo - {*prepared_datasets(data)}):  # simulated with other settings
+            if lines := " and ".join(f"`{line}`" for line in prepare_lines(self.suite, name)):
+                raise UnpreparedError(f"dataset {name!r} is not prepared in {data}; run {lines}")
         minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:
             left = max(minutes - (time.monotonic() - self._began) / 60, 1e-3)

@@ -7,6 +7,7 @@ the extended file; `null` takes a key away. The name is not taken over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def read_suite(given: Mapping[str, Any], where: str, places: Places | None = Non
         raise ConfigError(f"{located[path]}: {fault}") from None
     suite.__dict__["places"] = located
     return suite
+
+
+def prepare_lines(suite: Suite, dataset: str) -> list[str]:
+    """Return the commands in the comments of a suite's files that prepare a dataset."""
+    files = {place.rpartition(":")[0] for place in suite.places.values()} - {""}
+    texts = (Path(file).read_text(encoding="utf-8") for file in sorted(files))
+    lines = re.findall(r"^# +(sambench prepare .+)$", "\n".join(texts), re.MULTILINE)
+    return [line for line in lines if dataset in line.split()]
 
 
 def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -447,8 +447,29 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
         "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or 'prashant268'?; "
-        "`sambench list datasets` shows all"
+        "`sambench list datasets` shows all; images of your own are prepared by `sambench prepare "
+        "folder --source DIR --size 224 --name phantm`"
     )
+
+
+def test_a_suite_of_images_of_one_s_own_says_how_they_are_prepared(tmp_path: Path) -> None:
+    """At each size that it asks for."""
+    assert refused(tmp_path, "compare", "breast-ultrasound", "--plan").endswith(
+        "; images of your own are prepared by `sambench prepare folder --source DIR --size 64 "
+        "--name breast-ultrasound` and `sambench prepare folder --source DIR --size 128 "
+        "--name breast-ultrasound`"
+    )
+
+
+def test_a_suite_that_says_how_its_images_are_simulated_gets_no_others(tmp_path: Path) -> None:
+    assert call(tmp_path, "compare", "paper-phantom", "--plan").code == 0
+    done = call(tmp_path, "compare", "paper-phantom")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "error: dataset 'phantom' is not prepared in data/prepared; run `sambench prepare phantom "
+        "--size 256 --set images=2405 --set pixels=256`",
+    )
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
