@@ -11,14 +11,7 @@ from sambench.config.remarks import remarks
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
 from sambench.data.audit.tears import leak_warning
-from sambench.data.prepared import (
-    Prepared,
-    check_pixels,
-    only_at,
-    open_prepared,
-    prepare_command,
-    prepared_datasets,
-)
+from sambench.data.prepared import Prepared, check_pixels, only_at, open_prepared, prepared_datasets
 from sambench.data.source import Request, sources
 from sambench.data.splits import make_split
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
@@ -56,12 +49,11 @@ def check_launcher(suite: Suite) -> None:
 
 
 def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
-    """Refuse a dataset that is neither listed nor prepared; says how one's own is."""
+    """Refuse a dataset that is neither listed nor prepared."""
     known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
     for name in sorted({config.dataset for config in configs} - known):
-        own = [f"`{prepare_command(*kind)}`" for kind in _images(configs) if kind[0] == name]
-        remedy = "`sambench list datasets` shows all; images of your own are prepared by "
-        raise UnknownNameError("dataset", name, known, remedy + " and ".join(own))
+        own = f"`sambench prepare folder --source DIR --name {name}` prepares images of your own"
+        raise UnknownNameError("dataset", name, known, f"`sambench list datasets` shows all; {own}")
 
 
 def say_remarks(screen: Screen, configs: Sequence[RunConfig]) -> None:

@@ -50,7 +50,11 @@ class Study:
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
         trials = replace(self.manifest, suite=suite.name + TRIALS, curvature=None)
         self.searching = replace(self.request, manifest=trials)
-        check_datasets(self.finals, self.manifest.data)
+        there = prepared_datasets(data := self.manifest.data)
+        for name in sorted({run.dataset for run in self.finals} - {*there}):
+            if lines := " and ".join(f"`{line}`" for line in prepare_lines(suite, name)):
+                raise UnpreparedError(f"dataset {name!r} is not prepared in {data}; run {lines}")
+        check_datasets(self.finals, data)
         try:
             self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         except ConfigError as error:
@@ -201,10 +205,6 @@ class Study:
         """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
         if not standings or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
             return
-        todo, data = {s.config.dataset for s in pending(standings)}, self.manifest.data
-        for name in sorted(todo - {*prepared_datasets(data)}):  # simulated with other settings
-            if lines := " and ".join(f"`{line}`" for line in prepare_lines(self.suite, name)):
-                raise UnpreparedError(f"dataset {name!r} is not prepared in {data}; run {lines}")
         minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:
             left = max(minutes - (time.monotonic() - self._began) / 60, 1e-3)

@@ -18,7 +18,7 @@ from sambench.errors import UserError, did_you_mean
 from sambench.report.contrasts import chosen_text, names_of
 from sambench.report.wording import lines_of
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import TUNED, SearchRecord
+from sambench.store.search_record import SearchRecord
 
 PathOf = Callable[[RunRecord], Path]
 
@@ -50,15 +50,12 @@ def sources_of(
     search: SearchRecord | None = None,
 ) -> Iterable[Source]:
     """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
-    searches = [*zip(names_of(search), search.tunings, strict=True)] if search else []
     for group in study.groups:
         place = (group.title, group.setting.model)
         for line in group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
-            runs = {record.name for record in line.records} if line.role == TUNED else set()
-            by = [f"search/{name}" for name, tuning in searches if runs & {*tuning.tuned}]
             for metric in measured(line.records):
-                explain = partial(_cell, group, line, metric, path_of, by)
+                explain = partial(_cell, group, line, metric, path_of)
                 yield Source(explain, (place, called, _names(metric)))
     for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
@@ -67,7 +64,7 @@ def sources_of(
     for finding in findings:
         names = (finding.name, finding.sentence)
         yield Source(partial(told, "claim", found=finding), (("claim",), names))
-    for name, tuning in searches:
+    for name, tuning in zip(names_of(search), search.tunings, strict=True) if search else ():
         facts = {"name": name, "tuning": tuning, "chosen": chosen_text(tuning)}
         yield Source(partial(told, "search", **facts), (("search",), (name,)))
 
@@ -133,19 +130,14 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
 
 
-def _cell(
-    group: Group, line: Line, metric: Metric, path_of: PathOf, by: Sequence[str]
-) -> list[str]:
-    """Return the lines that lead from record files to a cell and its difference to the baseline.
-
-    The searches `by` which the values of its runs were chosen are called as they are asked for.
-    """
+def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> list[str]:
+    """Return the lines that lead from record files to a cell and its difference to the baseline."""
     cell = summarize(group, line, metric)
     used = {record.id for record in cell.records}
     others = [record for record in line.records if record.id not in used]
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
     least_sd = rounding_sd(group, metric)
-    return told("cell", **facts, searched=by, why=_why, path_of=path_of, least_sd=least_sd)
+    return told("cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

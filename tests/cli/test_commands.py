@@ -447,29 +447,37 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
         "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or 'prashant268'?; "
-        "`sambench list datasets` shows all; images of your own are prepared by `sambench prepare "
-        "folder --source DIR --size 224 --name phantm`"
+        "`sambench list datasets` shows all; `sambench prepare folder --source DIR --name phantm` "
+        "prepares images of your own"
     )
 
 
-def test_a_suite_of_images_of_one_s_own_says_how_they_are_prepared(tmp_path: Path) -> None:
-    """At each size that it asks for."""
-    assert refused(tmp_path, "compare", "breast-ultrasound", "--plan").endswith(
-        "; images of your own are prepared by `sambench prepare folder --source DIR --size 64 "
-        "--name breast-ultrasound` and `sambench prepare folder --source DIR --size 128 "
-        "--name breast-ultrasound`"
-    )
+BREASTS = "sambench prepare folder --source DIR --name breast-ultrasound --size"
 
 
-def test_a_suite_that_says_how_its_images_are_simulated_gets_no_others(tmp_path: Path) -> None:
-    assert call(tmp_path, "compare", "paper-phantom", "--plan").code == 0
-    done = call(tmp_path, "compare", "paper-phantom")
-    assert (done.code, done.err.splitlines()[-1]) == (
-        2,
-        "error: dataset 'phantom' is not prepared in data/prepared; run `sambench prepare phantom "
-        "--size 256 --set images=2405 --set pixels=256`",
-    )
-    assert not (tmp_path / "data").exists()
+@pytest.mark.parametrize(
+    ("suite", "dataset", "commands"),
+    [
+        ("breast-ultrasound", "breast-ultrasound", f"`{BREASTS} 128` and `{BREASTS} 64`"),
+        (
+            "paper-phantom",  # where simulated images were made, but others
+            "phantom",
+            "`sambench prepare phantom --size 256 --set images=2405 --set pixels=256`",
+        ),
+    ],
+)
+def test_a_suite_that_says_how_its_images_are_prepared(
+    tmp_path: Path, suite: str, dataset: str, commands: str
+) -> None:
+    for more in ([], ["--plan"]):
+        assert refused(tmp_path, "compare", suite, *more) == (
+            f"dataset {dataset!r} is not prepared in data/prepared; run {commands}"
+        )
+
+
+def test_a_suite_that_extends_another_is_prepared_as_that(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: breast-ultrasound\nname: mine\nfolds: [1]\n")
+    assert f"run `{BREASTS} 128`" in refused(tmp_path, "compare", "mine.yaml", "--plan")
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
