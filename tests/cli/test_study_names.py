@@ -265,6 +265,17 @@ def test_a_suite_file_stands_for_its_tuned_runs_too(folder: Path, tuned: list[st
     assert {*tuned} < {record.name for record in records}
 
 
+def test_an_edited_measurement_is_said_of_tuned_runs_too(
+    folder: Path, call: Call, tuned: list[str]
+) -> None:
+    store, path = Store(folder / "results"), folder / "tuned.yaml"
+    path.write_text(path.read_text() + "hessian: {samples: 32}\n")
+    for record in store.records()[0]:
+        store.save(replace(record, hessian=MEASURED))
+    done = call("compare", "tuned.yaml", "--device", "cpu", columns=300)
+    assert "8 runs measured with samples=16, the suite asks samples=32; " in done.err
+
+
 def test_trials_that_are_stale_are_said(folder: Path, call: Call, tuned: list[str]) -> None:
     store = Store(folder / "results")
     trial = next(record for record in store.records()[0] if is_trial(record))
