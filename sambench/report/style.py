@@ -16,8 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
@@ -35,6 +33,12 @@ CHARACTERS = 68
 """How many of the small size fit the column."""
 COMPRESSION = 3
 """zlib's level: two thirds of the default's time for a tenth more bytes."""
+SETTINGS: dict[Any, Any] = {
+    "text.parse_math": False,  # names may have a `$`
+    "pdf.fonttype": 42,  # which publishers take, unlike Type 3
+    "svg.fonttype": "none",
+}
+"""matplotlib's, while figures of a report are drawn and saved."""
 
 
 def column_figure(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
@@ -101,41 +105,40 @@ class Picture:
     caption: str
     figure: Figure
 
-    def __post_init__(self) -> None:
-        for text in self.figure.findobj(Text):
-            text.set_parse_math(False)  # names may have a `$`
-        for line in self.figure.findobj(Line2D):
-            line.set_in_layout(False)  # one without points says that it lies in the corner
-
     @cached_property
     def _sheet(self) -> Bbox:
         """The figure's sheet in inches, or a larger one where that would cut something off."""
+        for ax in self.figure.axes:
+            for line in ax.lines:
+                line.set_in_layout(False)  # one without points says that it lies in the corner
         sheet = Bbox.from_extents(0, 0, *self.figure.get_size_inches())
         return Bbox.union([sheet, self.figure.get_tightbbox()])
 
-    def _saved(self, kind: str, **options: Any) -> io.BytesIO:
+    def _saved(self, kind: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format=kind, bbox_inches=self._sheet, **options)
-        return buffer
+        with rc_context({**SETTINGS, "svg.hashsalt": self.stem}):
+            self.figure.savefig(buffer, format=kind, bbox_inches=self._sheet, **options)
+        return buffer.getvalue()
 
     @cached_property
     def png(self) -> bytes:
         """The picture in pixels, of 256 colours: lines on paper need no more."""
-        pixels = Image.open(self._saved("png", pil_kwargs={"compress_level": 0})).convert("RGB")
+        drawn = self._saved("raw")
+        canvas: Any = self.figure.canvas  # its renderer knows how large the sheet was
+        high, wide, _ = canvas.renderer.buffer_rgba().shape
+        pixels = Image.frombytes("RGB", (wide, high), drawn, "raw", "RGBX")
         return png_file(pixels.quantize(method=Image.Quantize.FASTOCTREE), self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:
-        """The picture for a paper, in a font that publishers take (no Type 3), without a date."""
+        """The picture for a paper, without a date."""
         _leave_out_layout()
-        with rc_context({"pdf.fonttype": 42}):
-            return self._saved("pdf", metadata={"CreationDate": None}).getvalue()
+        return self._saved("pdf", metadata={"CreationDate": None})
 
     @property
     def svg(self) -> str:
         """An `svg` element for a page, read out as the title; its groups have no ids."""
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": self.stem}):
-            text = self._saved("svg", metadata={"Date": None}).getvalue().decode()
+        text = self._saved("svg", metadata={"Date": None}).decode()
         element = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
         return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
 

@@ -36,6 +36,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        optimized=False,  # each template is filled once or twice
         finalize=lambda filled: visible(filled) if type(filled) is str else filled,
     )
     found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}

@@ -503,9 +503,7 @@ def test_intervals_of_what_is_not_tested_are_a_family_of_their_own(make_runs: St
     }
     text = " ".join(how_to_read(study))
     assert "hold for all comparisons by a metric at once; by test accuracy these are 1 (" in text
-    assert (
-        "Those of comparisons with too few units to be tested hold at once by themselves." in text
-    )
+    assert "with too few units to be tested hold at once among themselves only." in text
 
 
 def test_what_too_few_units_mean_is_said_as_what_it_is(make_record: RecordMaker) -> None:

@@ -136,8 +136,9 @@ def paired(_: Material, setting: Setting) -> Drawn:
         layout.beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
     layout.round_ticks(ax.xaxis)
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
-    enough = any(one.enough for one in found)
-    return figure, caption("paired", design=found[0].design, baseline=baseline.title, enough=enough)
+    enough = {one.enough for one in found}
+    kinds = {"tested": True in enough, "untested": False in enough}
+    return figure, caption("paired", design=found[0].design, baseline=baseline.title, **kinds)
 
 
 SIDE, STEP, TOP = 0.95, 0.15, 0.5

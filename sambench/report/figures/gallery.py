@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from matplotlib import rc_context
+
 from sambench.report.figures.accuracy import accuracy, paired, ranks
 from sambench.report.figures.curvature import batches, densities, flatness, lines, planes
 from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.figures.predicted import confusion, reliability_curves, roc
 from sambench.report.figures.spent import cost, learning, targets
-from sambench.report.style import Picture
+from sambench.report.style import SETTINGS, Picture
 from sambench.report.table import counted, slug, told_apart
 
 MOST_LINES = 80
@@ -41,7 +43,8 @@ def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ..
 
     Returns these, and a sentence for each kind that was not drawn, then for each damaged file.
     """
-    drawn = list(_draw(material))
+    with rc_context(SETTINGS):
+        drawn = list(_draw(material))
     damaged = (f"{at.parent.name}: {text.rstrip('.')}." for at, text in material.damaged.items())
     left_out = (one for one in drawn if isinstance(one, str))
     pictures = [one for one in drawn if isinstance(one, Picture)]

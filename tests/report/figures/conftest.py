@@ -21,7 +21,7 @@ from sambench.config.suite import ReportSettings
 from sambench.files.arrays import write_arrays
 from sambench.report.figures import gallery
 from sambench.report.figures.material import Material
-from sambench.report.style import Picture
+from sambench.report.style import SETTINGS, Picture
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
@@ -164,19 +164,20 @@ def material_of(runs: Runs, store: Store) -> Material:
 
 
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | str, ...]:
-    """Draw the figures of runs whose kind begins so."""
+    """Draw the figures of runs whose kind begins so, as the gallery does."""
     material = material_of(runs, store)
-    if kind == "accuracy":
-        return tuple(gallery.accuracy(material))
-    if kind == "ranks":
-        return tuple(gallery.made("ranks", "Ranks", gallery.ranks(material)))
-    return tuple(
-        one
-        for setting in material.settings
-        for name, title, drawn in gallery.OF_A_SETTING
-        if name.startswith(kind)
-        for one in gallery.made(name, title, drawn(material, setting))
-    )
+    with mpl.rc_context(SETTINGS):
+        if kind == "accuracy":
+            return tuple(gallery.accuracy(material))
+        if kind == "ranks":
+            return tuple(gallery.made("ranks", "Ranks", gallery.ranks(material)))
+        return tuple(
+            one
+            for setting in material.settings
+            for name, title, drawn in gallery.OF_A_SETTING
+            if name.startswith(kind)
+            for one in gallery.made(name, title, drawn(material, setting))
+        )
 
 
 def figure_of(made: tuple[Picture | str, ...]) -> Figure:

@@ -272,7 +272,7 @@ def test_brackets_are_explained_where_there_are_any(add: RunMaker, store: Store)
 
 def test_paired_intervals_of_too_few_seeds_are_told_apart(add: RunMaker, store: Store) -> None:
     runs = [*pair(add), *(add("asam", k, accuracy=0.7 + 0.01 * k) for k in range(3))]
-    words = "of the report that have enough seeds to be tested, or for all that have not."
+    words = "that are tested, and at once for all that have too few seeds to be tested."
     assert words in caption(draw("paired", runs, store))
 
 
