@@ -13,8 +13,8 @@ from tests.cli.test_commands import call
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reading-a-report.md").read_text(encoding="utf-8")
 QUOTED = {
-    "small-study": ("529 ×÷ 1.37", "+0.6 to +2.1", "loses at most 0.3 points", "0.32x"),
-    "breast-ultrasound": ("-3.5 to +3.9", "loses at most 6.4 points"),
+    "small-study": ("529 ×÷ 1.37", "+0.6 to +2.1", "loses at most 0.4 points", "0.32x"),
+    "breast-ultrasound": ("-3.5 to +3.9", "loses at most 6.5 points"),
 }
 
 
