@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -66,8 +65,8 @@ def main() -> int:
         return 2
     if tally.interrupted and cut.is_set() and (job := slurm_jobs.own_job()):
         log(f"job {job} was cut and is queued again")
-        if subprocess.run(["scontrol", "requeue", job], check=False).returncode:
-            log(f"Slurm did not queue job {job} again; the same `sambench compare` goes on")
+        if refusal := slurm_jobs.instruct("scontrol", "requeue", job):
+            log(f"Slurm did not ({refusal}); the same `sambench compare` goes on")
     return tally.exit_code
 
 

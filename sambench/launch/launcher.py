@@ -95,16 +95,17 @@ class Launcher:
         """Refuse options that it does not have, by a ConfigError that names the first."""
         for key in options:
             if key not in self.options and OTHERS not in self.options:
-                raise ConfigError(
-                    f"launcher {self.name} has no option {key!r}{did_you_mean(key, self.options)}; "
-                    f"it has: {', '.join(self.options) or 'none'}"
-                )
+                close = did_you_mean(key, self.options)
+                said = f"launcher {self.name} has no option {key!r}{close}"
+                raise ConfigError(f"{said}; it has: {', '.join(self.options) or 'none'}")
 
 
 launchers: Registry[Launcher] = Registry("launcher", "sambench.launch.launchers")
 
 
-def read_number(options: Mapping[str, str], name: str, of: Any, default: int | None = None) -> Any:
+def read_number(
+    options: Mapping[str, str], name: str, of: Any, default: float | None = None
+) -> Any:
     """Return an option that is a number of that kind; anything else is a ConfigError."""
     if name not in options:
         return default

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEAD
 
 _LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "STOPPED")
 
+_WITHHELD = ("SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_", "SQUEUE_", "SCANCEL_")
+"""How variables begin that are of the job we are in, or hide a part of the queue from us."""
+
 OWN = (
     *("wait", "python", "setup", "array_parallelism", "runs_per_job", "retries", "sbatch"),
     "runs_per_device",
@@ -30,7 +33,7 @@ OWN = (
 """Options of the launcher that are none of sbatch."""
 
 _RENAMED = {"name": "job_name", "timeout_min": "time"}
-_REFUSED = ("workers", "threads", "minutes", "devices", "additional_parameters")
+_REFUSED = ("workers", "threads", "minutes", "devices", "array", "clusters")
 
 
 class JobOptions:
@@ -42,10 +45,9 @@ class JobOptions:
     def __init__(self, options: Mapping[str, str]) -> None:
         for name in _REFUSED:
             if name in options:
-                raise ConfigError(
-                    f"{name} is no option of the slurm launcher; every option of sbatch is, as "
-                    f"KEY=VALUE, and {', '.join(OWN)}"
-                )
+                said = f"{name} is no option of the slurm launcher; every other one of sbatch is"
+                own = f"as KEY=VALUE, and {', '.join(OWN)}"
+                raise ConfigError(f"{said}, {own}; SLURM_CLUSTERS names another cluster")
         given = {name: text for name, text in options.items() if name not in OWN}
         self.lead = read_number(given, "signal_delay_s", Whole, 90)  # seconds, to save a run in
         given.pop("signal_delay_s", None)
@@ -53,11 +55,10 @@ class JobOptions:
             given["mem"] = f"{given.pop('mem_gb')}G"
         self.sbatch = {_RENAMED.get(k, k).replace("_", "-"): text for k, text in given.items()}
         limit = _seconds(self.sbatch.get("time", ""))
-        if limit is not None and limit <= self.lead:
-            raise ConfigError(
-                f"a time limit of {limit} s leaves no time before a run is asked to save itself, "
-                f"{self.lead} s before its end; give a longer limit, or a smaller signal_delay_s"
-            )
+        if limit and limit <= self.lead:  # 0 is none
+            said = f"a time limit of {limit} s leaves no time before a run is asked to save itself"
+            remedy = "give a longer limit, or a smaller signal_delay_s"
+            raise ConfigError(f"{said}, {self.lead} s before its end; {remedy}")
         self.setup = options.get("setup", "")  # shell lines before the run
         self.python = options.get("python", shlex.quote(sys.executable))
         self.runs_per_job = read_number(options, "runs_per_job", Whole, 1)
@@ -179,19 +180,22 @@ class End(NamedTuple):
 
 def sbatch(script: str, *, test: bool = False) -> str:
     """Submit a script, or only have it tested; return the job's number, or a LaunchError."""
-    done = _run(["sbatch", "--test-only" if test else "--parsable"], script)
-    if done.returncode:
-        lines = dict.fromkeys(done.stderr.strip().splitlines())
+    # as options too: variables such as SBATCH_PARTITION go before those of a script
+    given = shlex.split(" ".join(re.findall("^#SBATCH (.+)$", script, re.MULTILINE)))
+    done = _run(["sbatch", "--test-only" if test else "--parsable", *given], script)
+    numbers = re.findall(r"^(\d+)(?:;.*)?$", done.stdout, re.MULTILINE)  # below a site's greeting
+    if done.returncode or not (numbers or test):
+        lines = dict.fromkeys((done.stderr or done.stdout).strip().splitlines())
         said = "; ".join(re.sub(r"^sbatch: (error: )?", "", line) for line in lines)
         many = re.search("submit.*limit|array spec", said, re.IGNORECASE)
         fewer = "; `--runs-per-job 10` makes fewer jobs of the same runs" if many else ""
         raise LaunchError(f"Slurm refused the jobs: {said or 'without a word'}{fewer}")
-    return done.stdout.strip().partition(";")[0]
+    return "" if test else numbers[-1]
 
 
 def read_queue() -> dict[str, Job] | None:
     """Return the user's jobs that are not over, by id, or None where Slurm does not answer."""
-    done = _run(["squeue", "--noheader", "--array", "--me", f"--format={_FORMAT}"])
+    done = _run(["squeue", "--noheader", "--array", "--all", "--me", f"--format={_FORMAT}"])
     if done.returncode:
         return None
     rows = (line.strip().split("|", 6) for line in done.stdout.splitlines())
@@ -217,16 +221,19 @@ def read_end(job: str) -> End | None:
     return End() if kept.returncode or state in _LIVE else End(state, code)  # accounts lag behind
 
 
-def cancel(jobs: Iterable[str]) -> None:
-    """Have Slurm end jobs: those that run get a TERM first, and save their runs."""
-    _run(["scancel", *jobs])
+def instruct(*command: str) -> str:
+    """Have Slurm do something with jobs; return why it does not, nothing where it does."""
+    done = _run(command)
+    return " ".join(done.stderr.split()) or "without a word" if done.returncode else ""
 
 
 def _run(command: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
     """Run one of Slurm's programs; one that is not there or silent has failed and says so."""
     told: dict[str, Any] = {"input": given, "capture_output": True, "text": True}
+    told |= {"errors": "replace", "timeout": 120 if given else 60}
+    told["env"] = {k: text for k, text in os.environ.items() if not k.startswith(_WITHHELD)}
     try:
-        return subprocess.run(command, check=False, timeout=120 if given else 60, **told)
+        return subprocess.run(command, check=False, **told)
     except (OSError, subprocess.SubprocessError) as error:
         said = f"{command[0]} does not answer: {error}"
         return subprocess.CompletedProcess(command, 127, "", said)

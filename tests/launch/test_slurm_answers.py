@@ -61,6 +61,7 @@ def cluster(make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch) -> Cl
         monkeypatch.setattr(slurm_jobs, name, getattr(made, name))
     monkeypatch.setattr(slurm.shutil, "which", lambda program: program)
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(slurm_jobs, "instruct", lambda *command: "")
     return made
 
 
@@ -90,6 +91,66 @@ def test_what_is_refused_while_nothing_runs_is_an_error(cluster: Cluster) -> Non
     cluster.ends, cluster.answers = [DONE, DONE, LOST], iter(("", "Job violates policy"))
     with pytest.raises(LaunchError, match="Job violates policy"):
         launch(cluster)
+
+
+def test_what_is_refused_to_a_launch_that_does_not_wait_is_an_error(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would submit the rest once another job is over."""
+    monkeypatch.setattr(slurm, "ARRAY_SIZE", 2)
+    cluster.answers = iter(("", "Job violates policy"))
+    with pytest.raises(LaunchError, match="Job violates policy"):
+        launch(cluster, wait="no")
+    assert [script.count("--array=0-1\n") for script in cluster.scripts] == [1]
+
+
+def test_what_is_refused_while_jobs_of_an_earlier_launch_are_queued_waits_for_them(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, queue = cluster.manifest, cluster.read_queue
+    cluster.manifest = replace(whole, configs=whole.configs[:2])
+    launch(cluster, wait="no")
+    comment = cluster.scripts[0].partition("--comment=")[2].partition("\n")[0]
+
+    def read_queue() -> dict[str, Job]:
+        jobs = {job: Job(job, "RUNNING", "", "node", "", comment, "") for job in cluster.waiting}
+        monkeypatch.setattr(slurm_jobs, "read_queue", queue)
+        return jobs
+
+    monkeypatch.setattr(slurm_jobs, "read_queue", read_queue)
+    cluster.manifest, cluster.answers = whole, iter(("job submit limit",))
+    _, said = launch(cluster)
+    assert said[0] == "2 of the runs are in the queue already: 1_0, 1_1"
+    assert said[1].endswith("left to submit once another job is over: 1")
+    assert [script.count("--array=0-0\n") for script in cluster.scripts] == [0, 1]
+
+
+def test_jobs_that_slurm_does_not_cancel_are_said_and_cancelled_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = iter(("Unable to contact slurm controller", "")), []
+
+    def instruct(*command: str) -> str:
+        asked.append(command)
+        return next(answers)
+
+    monkeypatch.setattr(slurm_jobs, "instruct", instruct)
+    cluster.manifest = replace(cluster.manifest, fail_fast=True)
+    cluster.ends = [End("FAILED", "1:0")]
+    _, said = launch(cluster)
+    assert asked == [("scancel", "1_1", "1_2")] * 2
+    told = "warning: not all were cancelled (Unable to contact slurm controller); trying again"
+    assert said.count(told) == 1
+
+
+def test_each_program_of_slurm_is_needed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `scontrol` nobody would learn that a job is over."""
+    for absent in ("sbatch", "squeue", "scontrol", "scancel"):
+        monkeypatch.setattr(
+            slurm.shutil, "which", lambda name, absent=absent: name != absent or None
+        )
+        with pytest.raises(LaunchError, match=rf"there is no Slurm here \(no {absent}\)"):
+            launch(cluster)
 
 
 def test_a_run_that_its_job_left_to_another_process(cluster: Cluster) -> None:

@@ -56,6 +56,7 @@ def test_what_is_no_option(text: str) -> None:
         ("0-0:1:30", True),
         ("1-0", False),
         ("UNLIMITED", False),
+        ("0", False),  # none, as Slurm has it
         ("soon", False),  # Slurm says what is wrong with it
     ],
 )
@@ -85,8 +86,9 @@ def test_who_is_promised_a_gpu(options: dict[str, str], promised: bool) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"additional_parameters": "x"},
         {"workers": "2"},
+        {"array": "0-3"},
+        {"clusters": "other"},
         {"retries": "-1"},
         {"runs_per_job": "0"},
         {"array_parallelism": "all"},
@@ -198,6 +200,70 @@ def test_where_fewer_jobs_may_help_it_is_said_how(
     with pytest.raises(LaunchError, match=re.escape(said)) as refusal:
         slurm_jobs.sbatch("#!/bin/bash\n")
     assert ("`--runs-per-job 10` makes fewer jobs" in str(refusal.value)) is remedy
+
+
+@pytest.mark.parametrize(
+    "said", ["26\n", "26;cluster\n", "--> checking your quota: 3 of 5 TB\n2 jobs run\n26\n"]
+)
+def test_the_number_of_a_job_is_found_below_what_a_site_says(
+    answers: Callable[..., None], said: str
+) -> None:
+    answers("sbatch", said)
+    assert slurm_jobs.sbatch("#!/bin/bash\n") == "26"
+
+
+def test_an_answer_without_a_number_is_no_submission(answers: Callable[..., None]) -> None:
+    answers("sbatch", "your project has ended\n")
+    with pytest.raises(LaunchError, match="Slurm refused the jobs: your project has ended"):
+        slurm_jobs.sbatch("#!/bin/bash\n")
+    slurm_jobs.sbatch("#!/bin/bash\n", test=True)  # which gives no number
+
+
+def test_the_environment_of_a_user_changes_neither_the_jobs_nor_what_is_seen_of_them(
+    answers: Callable[..., None],
+    tmp_path: Path,
+    make_manifest: ManifestMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slurm takes SBATCH_PARTITION before a line of the script, and after an option."""
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\nenv > {tmp_path}/environment\nprintf 26\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_NODE", "SQUEUE_STATES", "SCANCEL_STATE"):
+        monkeypatch.setenv(name, "8")  # of the interactive job that we are in, and of a shell
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    slurm_jobs.sbatch("#!/bin/bash\n")
+    seen = (tmp_path / "environment").read_text()
+    assert re.findall("(SLURM_CPUS|SLURM_MEM|SQUEUE|SCANCEL|SLURM_CONF)", seen) == ["SLURM_CONF"]
+    answers("sbatch", "26\n")
+    given = JobOptions({"partition": "gpu", "hold": "", "comment": "for us"})
+    slurm_jobs.sbatch(job_script(given, tmp_path / "x" / "manifest.json", make_manifest(2)))
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith(f"{tmp_path}/sbatch --parsable --job-name=study --output={tmp_path}/x/")
+    assert asked.endswith("--array=0-1 --partition=gpu --hold --comment=x for us\n")
+
+
+def test_bytes_that_are_no_text(answers: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "squeue").write_bytes(b"#!/bin/sh\necho '26_0|RUNNING|None|n|N/A|c|pr\xfcfung'\n")
+    (tmp_path / "squeue").chmod(0o755)
+    queue = slurm_jobs.read_queue()
+    assert queue is not None
+    assert queue["26_0"].name == "pr\N{REPLACEMENT CHARACTER}fung"
+
+
+def test_why_slurm_cancels_or_queues_nothing_is_returned(
+    answers: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers("scancel")
+    assert slurm_jobs.instruct("scancel", "26_0") == ""
+    answers("scancel", error="scancel: error: Unable to contact\n  slurm controller\n", code=1)
+    assert (
+        slurm_jobs.instruct("scancel", "26_0")
+        == "scancel: error: Unable to contact slurm controller"
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))  # as in a container
+    assert slurm_jobs.instruct("scontrol", "requeue", "26_0").startswith(
+        "scontrol does not answer: [Errno 2] No such file"
+    )
 
 
 def test_a_job_is_named_after_its_run_unless_the_user_named_it(

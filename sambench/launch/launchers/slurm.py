@@ -48,18 +48,18 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         write_text(given.file, job_script(given, manifest.write(), manifest))
         watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
         return Tally()
-    if shutil.which("sbatch") is None or shutil.which("squeue") is None:
-        raise LaunchError(
-            "there is no Slurm here (no sbatch); submit on a login node, or use --launcher local"
-        )
+    programs = ("sbatch", "squeue", "scontrol", "scancel")
+    if absent := [name for name in programs if shutil.which(name) is None]:
+        said = f"there is no Slurm here (no {absent[0]})"
+        raise LaunchError(f"{said}; submit on a login node, or use --launcher local")
     queued = _queued(manifest.results, manifest.configs, watcher.say)
     jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
         watcher.say(f"{len(there)} of the runs are in the queue already: {', '.join(sorted(jobs))}")
     launched = _Launch(manifest, given, watcher)
-    launched.submit([n for n in range(len(manifest.configs)) if n not in there])
     launched.left |= jobs
+    launched.submit([n for n in range(len(manifest.configs)) if n not in there])
     return launched.wait() if given.wait else Tally()
 
 
@@ -126,6 +126,7 @@ class _Launch:
         self._tally = Tally()
         self._open: list[int] = []  # runs that are submitted once another job is over
         self._cancelled = False
+        self._refused = ""  # why Slurm did not cancel all
 
     def submit(self, places: Sequence[int]) -> None:
         """Submit some of the runs, nothing of which is left where Slurm refuses them.
@@ -145,8 +146,8 @@ class _Launch:
             try:
                 number = slurm_jobs.sbatch(script)
             except LaunchError as error:
-                shutil.rmtree(path.parent)
-                if not self.left:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                if not (self.left and self.given.wait):
                     raise
                 self._open += places[start:]
                 said = f"left to submit once another job is over: {len(self._open)}"
@@ -181,9 +182,13 @@ class _Launch:
 
     def _cancel(self) -> None:
         self._cancelled = True
-        slurm_jobs.cancel(self.left)
+        self._refused = slurm_jobs.instruct("scancel", *self.left)
+        if self._refused:
+            self.watcher.say(f"warning: not all were cancelled ({self._refused}); trying again")
 
     def _look(self) -> None:
+        if self._refused:
+            self._cancel()
         queue = slurm_jobs.read_queue()
         before = len(self.left)
         for job in [job for job in self.left if queue is not None and job not in queue]:
