@@ -42,9 +42,10 @@ from sambench.training.events import Epoch, Event, Started, Tick
 LOOK_SECONDS = 0.2
 """How often a request to stop is looked for while all workers are silent."""
 
-KILLED = [-n for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGBUS)]
-"""Exit codes of workers that something outside of their run ended: a person, the system that has no
-memory left, a disk or a file that went away under a memory map. Others are faults of the run."""
+_OUTSIDE = ("KILL", "TERM", "INT", "HUP", "BUS", "XCPU", "USR1", "USR2")
+KILLED = [-signal.Signals[f"SIG{name}"] for name in _OUTSIDE]
+"""Exit codes of workers that something outside of their run ended: a person, a queue, a system out
+of memory or time, a file that went away under a memory map. Others are faults of the run."""
 
 _ENCODER = msgpack.Encoder(enc_hook=lambda number: number.item())  # of numpy
 _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Tick, Epoch)}
@@ -84,7 +85,7 @@ class Member:
         self.line.close()
         code = self._process.wait()
         with self._log:
-            self._log.seek(0)
+            self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 10_000))  # of gigabytes the end
             lines = self._log.read().decode(errors="replace").strip().splitlines()
         said = f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
         if code < 0:
@@ -133,8 +134,18 @@ class Pool:
         return self._tally
 
     def _hire(self, device: str, watcher: Watcher) -> None:
-        member = Member(self, device, watcher)
-        self._members[member.line] = member
+        try:
+            member = Member(self, device, watcher)
+            self._members[member.line] = member
+        except OSError as error:  # no more processes, memory or open files
+            self._do_without(device, watcher, f"{error.strerror}; give fewer --workers")
+
+    def _do_without(self, device: str, watcher: Watcher, why: str) -> None:
+        """Leave a worker that cannot start; a LaunchError where no other is at work."""
+        said = f"a worker for {device} could not start: {why}"
+        if not any(member.ready for member in self._members.values()):
+            raise LaunchError(said)
+        watcher.say(f"warning: {said}; the others go on")
 
     def _hear(self, member: Member) -> None:
         """Take what a worker tells: of itself, or of its run."""
@@ -183,7 +194,8 @@ class Pool:
             mark_ended(Store(self.manifest.results), config, how, status)
             self._count(member, how)
         elif not member.ready and not self._tally.interrupted:
-            raise LaunchError(f"a worker for {member.device} could not start: {how}")
+            self._do_without(member.device, member.watcher, how)
+            return
         if self._open and not self._tally.interrupted:
             self._hire(member.device, member.watcher)
 

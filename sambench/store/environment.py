@@ -97,7 +97,7 @@ def _why_no_cuda() -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if torch.version.cuda is None:
         return "this torch is built without CUDA; pytorch.org has the command that installs one"
-    if visible is not None and not re.match(r"[0-9GM]", visible):
+    if visible is not None and not re.match(r"\s*[0-9GM]", visible):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs; unset it"
     return "no GPU answers: `nvidia-smi` tells whether there is one and its driver is loaded"
 
@@ -200,10 +200,9 @@ def naming_lack_of_memory(device: torch.device) -> Iterator[None]:
             free, whole = torch.cuda.mem_get_info(device)
             others = whole - free - torch.cuda.memory_reserved(device)
             said = f": of its {whole / 1e9:.1f} GB other processes hold {others / 1e9:.1f} GB"
-        raise DeviceError(
-            f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device, "
-            "--workers), choose another --device, or a smaller --batch-size (another run)"
-        ) from error
+        said = f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device"
+        remedy = "--workers), choose another --device, or a smaller --batch-size (another run)"
+        raise DeviceError(f"{said}, {remedy}") from error
 
 
 def start_memory_peak(device: torch.device) -> None:

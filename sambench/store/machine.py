@@ -16,14 +16,11 @@ def cores() -> int:
     with suppress(AttributeError):  # not on macOS
         number = len(os.sched_getaffinity(0))
     for group in _control_groups("cpu"):
-        with suppress(OSError, ValueError):
-            if (group / "cpu.max").exists():
-                quota, period = (group / "cpu.max").read_text().split()
-            else:
-                quota = (group / "cpu.cfs_quota_us").read_text()
-                period = (group / "cpu.cfs_period_us").read_text()
-            if int(quota) > 0:
-                number = min(number, max(1, int(quota) // int(period)))
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            with suppress(OSError, ValueError):
+                quota, period = " ".join((group / name).read_text() for name in names).split()
+                if int(quota) > 0:
+                    number = min(number, max(1, int(quota) // int(period)))
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,6 +146,48 @@ def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) ->
 def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
     with pytest.raises(LaunchError, match="device cuda:9 is not there"):
         Pool(make_manifest(2), ["cuda:9"] * 2, 1, Watcher()).run()
+
+
+def test_a_worker_that_cannot_start_stops_no_other(
+    make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system has no memory left for the successor of one that was killed."""
+    manifest, made = make_manifest(3), pool.Member.__init__
+
+    def start(member: pool.Member, *given: Any) -> None:
+        if hired.pop(0):
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        made(member, *given)
+
+    def shoot(event: Event) -> None:
+        if isinstance(event, Started) and event.config == manifest.configs[0]:
+            os.kill(owner(manifest, event.config), signal.SIGKILL)
+
+    monkeypatch.setattr(pool.Member, "__init__", start)
+    hired, said = [False, False, True], list[str]()
+    tally = launch(manifest, {"workers": "2"}, Watcher(event=shoot, say=said.append))
+    assert (len(tally.records), len(tally.errors), hired) == (2, 1, [])
+    why = "a worker for cpu could not start: Resource temporarily unavailable"
+    assert f"warning: {why}; give fewer --workers; the others go on" in said
+    hired = [False, True]
+    with pytest.raises(LaunchError, match=why):
+        launch(manifest, {"workers": "2"}, Watcher())
+
+
+@pytest.mark.parametrize("number", [signal.SIGXCPU, signal.SIGUSR1])
+def test_a_queue_that_ends_a_worker_is_no_fault_of_its_run(
+    make_manifest: ManifestMaker, number: int
+) -> None:
+    manifest = make_manifest(2)
+
+    def shoot(event: Event) -> None:
+        if isinstance(event, Started) and event.config == manifest.configs[0]:
+            os.kill(owner(manifest, event.config), number)
+
+    launch(manifest, {"workers": "2"}, Watcher(event=shoot))
+    record = Store(manifest.results).load(manifest.configs[0])
+    assert record is not None
+    assert record.status == "interrupted"
 
 
 COMMAND = (
