@@ -123,6 +123,7 @@ def _told(error: BaseException) -> tuple[str, int]:
 _OF_THE_USERS_FILES = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ESTALE),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),  # of a file server that is away
 )
 """Faults of a file or path that somebody gave, wherever it is first looked at."""
 

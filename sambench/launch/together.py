@@ -19,7 +19,7 @@ from sambench.store.machine import cores
 
 def processes() -> int:
     """Return how many processes torchrun has started together with this one; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE") or 1) if "RANK" in os.environ else 1
 
 
 def start(number: int, arguments: Sequence[str], output: IO[str] | None = None) -> int:

@@ -26,9 +26,11 @@ def test_a_run_that_failed_in_another_process_is_exit_code_1(
     tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = OSError(errno.EIO, "Input/output error", "checkpoint.pt")
+    away = OSError(errno.ENOTCONN, "Transport endpoint is not connected", "claim.json")
     for error, code, said in (
         (RunFailed("killed by signal 9"), 1, "error: killed by signal 9\n"),
         (lost, 2, "error: 'checkpoint.pt' cannot be used: Input/output error\n"),
+        (away, 2, "error: 'claim.json' cannot be used: Transport endpoint is not connected\n"),
     ):
         tally = Tally(errors=[error])
         failing = Launcher(name="elsewhere", summary="", launch=lambda *told, t=tally: t)

@@ -164,9 +164,16 @@ def test_ray_gives_each_run_its_share_of_a_gpu() -> None:
     ray = RayWithTwoGpus()
     assert _resources(ray, {"runs_per_device": "4"}, None) == (0.25, 1)
     assert _resources(ray, {}, None) == (1.0, 1)
-    for wrong in ({"runs_per_device": "auto"}, {"runs_per_device": "2", "num_gpus": "1"}):
-        with pytest.raises(ConfigError, match="not allowed with the ray launcher"):
-            _resources(ray, wrong, None)
+    assert _resources(ray, {"num_gpus": "0.5", "num_cpus": "2"}, None) == (0.5, 2)
+    both = {"runs_per_device": "2", "num_gpus": "1"}
+    with pytest.raises(ConfigError, match="contradict each other"):
+        _resources(ray, both, None)
+    for name, text in (
+        *(("runs_per_device", "auto"), ("num_gpus", "-1"), ("num_gpus", "nan")),
+        *(("num_cpus", "0"), ("num_cpus", "-1"), ("num_cpus", "1.5")),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}='{text}' is not allowed; allowed: a "):
+            _resources(ray, {name: text}, None)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -223,6 +223,25 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         together._device_of_this_process((), None)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 1),
+        ({"WORLD_SIZE": "4"}, 1),  # as scripts of clusters have it for programs of their own
+        ({"WORLD_SIZE": ""}, 1),
+        ({"WORLD_SIZE": "4", "RANK": "3"}, 4),
+    ],
+)
+def test_how_many_processes_torchrun_has_started(
+    given: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+    assert together.processes() == expected
+
+
 def test_a_run_for_two_is_refused_by_one(phantom_data: Path, tmp_path: Path) -> None:
     paths = Paths(data=phantom_data, results=tmp_path)
     with pytest.raises(ConfigError, match="is for 2 processes, not 1"):

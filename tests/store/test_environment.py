@@ -136,6 +136,9 @@ def test_other_errors_are_left_as_they_are() -> None:
         ("13.0", "", "CUDA_VISIBLE_DEVICES='' hides all GPUs"),
         ("13.0", "-1", "CUDA_VISIBLE_DEVICES='-1' hides all GPUs"),
         ("13.0", "0,1", "no GPU answers: `nvidia-smi` tells"),
+        ("13.0", " 0, 1", "no GPU answers: `nvidia-smi` tells"),
+        ("13.0", "GPU-5ebe9f43", "no GPU answers: `nvidia-smi` tells"),
+        ("13.0", "MIG-5ebe9f43", "no GPU answers: `nvidia-smi` tells"),
         ("13.0", None, "no GPU answers: `nvidia-smi` tells"),
     ],
 )

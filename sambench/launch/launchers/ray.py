@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.files.definition import Count
+from sambench.files.definition import Amount, Count, Whole
 from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_number
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
@@ -93,11 +93,10 @@ def _connect(ray: Any, address: str | None) -> bool:
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
     elif failed and isinstance(failed[0], ConnectionError):
-        raise LaunchError(
-            f"there is a Ray cluster at {address}, which does not let us in: it may want its token "
-            "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes), or be of another version "
-            f"than {ray.__version__}"
-        ) from failed[0]
+        said = f"there is a Ray cluster at {address}, which does not let us in: it may want its"
+        token = "token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes)"
+        other = f"be of another version than {ray.__version__}"
+        raise LaunchError(f"{said} {token}, or {other}") from failed[0]
     elif failed:
         raise LaunchError(f"the Ray cluster at {address} cannot be joined: {said[:300]}")
     return True
@@ -124,27 +123,20 @@ def _probe(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
-        raise LaunchError(
-            f"no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave "
-            "the address out"
-        ) from None
+        said = f"no Ray cluster at {address} ({error})"
+        remedy = "start one with `ray start --head`, or leave the address out"
+        raise LaunchError(f"{said}; {remedy}") from None
 
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
     """Return the GPUs and cores of each run."""
     there = ray.cluster_resources()
-    together = options.get("runs_per_device", "1")
-    twice = {"runs_per_device", "num_gpus"} <= options.keys()
-    if not together.isdecimal() or int(together) < 1 or twice:
-        raise ConfigError(
-            f"runs_per_device={together!r} is not allowed with the ray launcher; allowed: a whole "
-            "number >= 1, without num_gpus"
-        )
-    wanted = 0 if device == "cpu" or not there.get("GPU") else 1 / int(together)
-    try:
-        gpus, cpus = float(options.get("num_gpus", wanted)), int(options.get("num_cpus", 1))
-    except ValueError:
-        raise ConfigError("num_gpus and num_cpus of the ray launcher must be numbers") from None
+    together = read_number(options, "runs_per_device", Whole, 1)
+    if {"runs_per_device", "num_gpus"} <= options.keys():
+        raise ConfigError("runs_per_device and num_gpus contradict each other; give one of them")
+    wanted = 0 if device == "cpu" or not there.get("GPU") else 1 / together
+    gpus = read_number(options, "num_gpus", Amount, wanted)
+    cpus = read_number(options, "num_cpus", Whole, 1)
     for name, wish in (("GPU", gpus), ("CPU", cpus)):
         if wish > there.get(name, 0):
             said = f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
