@@ -228,7 +228,8 @@ class Store:
         """
         with self.claim(config) as claim, store_errors(self.root):
             aside = self.root / "retired" / config.name
-            target = aside / str(1 + sum(1 for _ in aside.glob("*")))
+            numbers = (int(path.name) for path in aside.glob("*") if path.name.isdecimal())
+            target = aside / str(max(numbers, default=0) + 1)
             target.mkdir(parents=True)
             for path in self.folder(config).iterdir():
                 if path != claim.path:

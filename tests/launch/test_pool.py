@@ -290,6 +290,7 @@ def test_a_job_with_runs_side_by_side_saves_them_all(
             ["cpu", "cuda:0", "cpu", "cuda:0"],
         ),
         ({"devices": "cuda:0"}, None, None),
+        ({"devices": "cuda, cuda:0,"}, None, ["cuda:0", "cuda:0"]),  # so two runs are on it
     ],
 )
 def test_who_does_the_runs(

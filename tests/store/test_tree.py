@@ -90,6 +90,15 @@ def test_a_retired_run_is_kept_aside_and_missing(store: Store, record: RunRecord
     )
 
 
+def test_a_retired_run_that_somebody_removed_hinders_no_other(
+    store: Store, record: RunRecord
+) -> None:
+    aside = store.root / "retired" / record.name
+    (aside / "2").mkdir(parents=True)  # 1 was removed to make room
+    store.save(record)
+    assert store.retire(record.config, "stale") == aside / "3"
+
+
 def test_a_run_that_somebody_is_at_is_not_retired(store: Store, record: RunRecord) -> None:
     store.save(record)
     with store.claim(record.config), pytest.raises(Claimed):

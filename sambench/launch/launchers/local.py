@@ -125,7 +125,8 @@ def _threads_given(options: Mapping[str, str]) -> int | None:
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
     """Return the devices of `devices`; a ConfigError if they contradict the device."""
-    given = [name.strip() for name in options.get("devices", "").split(",") if name.strip()]
+    names = map(str.strip, options.get("devices", "").split(","))
+    given = ["cuda:0" if name == "cuda" else name for name in names if name]  # runs are counted
     if given and device is not None:
         raise ConfigError("--device and --devices contradict each other; give one of them")
     return given

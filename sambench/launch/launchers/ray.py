@@ -184,10 +184,9 @@ def _say_if_none_began(ray: Any, manifest: Manifest, cpus: int, watcher: Watcher
     """Say so where Ray has room for a run and none has begun, instead of waiting in silence."""
     store, free = Store(manifest.results), ray.available_resources().get("CPU", 0)
     if free >= cpus and not any(store.folder(config).exists() for config in manifest.configs):
-        watcher.say(
-            f"warning: Ray has begun no run in {BEGIN_SECONDS:.0f} s though {free:g} CPU are free; "
-            "its logs say why (session_latest/logs in its folder, /tmp/ray as a rule)"
-        )
+        said = f"Ray has begun no run in {BEGIN_SECONDS:.0f} s though {free:g} CPU are free"
+        logs = "its logs say why (session_latest/logs in its folder, /tmp/ray as a rule)"
+        watcher.say(f"warning: {said}; {logs}")
 
 
 def _interpreter() -> dict[str, str]:
