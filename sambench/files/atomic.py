@@ -114,8 +114,9 @@ def check_room(what: str, needed: int, folder: Path, remedy: str) -> None:
     """Refuse, by a StoreError, work that takes more bytes than the disk of a folder has free."""
     free = free_bytes(folder)
     if needed > free:
-        said = f"{what} takes {human(needed)} in {folder}, where {human(free)} are free"
-        raise StoreError(f"{said}; {remedy}")
+        raise StoreError(
+            f"{what} takes {human(needed)} in {folder}, where {human(free)} are free; {remedy}"
+        )
 
 
 def free_bytes(folder: Path) -> int:

@@ -54,8 +54,10 @@ def read_checked(path: Path, sha256: str | None) -> bytes:
     if path.suffix == ".jsonl":
         data = data.replace(b"\r\n", b"\n")
     if sha256 is not None and sha256_of(data) != sha256:
-        said = f"{path} is not the file that its run wrote (its checksum is not the record's)"
-        raise DamagedError(f"{said}: it is damaged or another run's; {DO_AGAIN}")
+        raise DamagedError(
+            f"{path} is not the file that its run wrote (its checksum is not the record's): it is "
+            "damaged or another run's; " + DO_AGAIN
+        )
     return data
 
 

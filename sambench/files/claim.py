@@ -60,9 +60,10 @@ class Claim:
             return
         self._lost.set()
         if found is None:
-            said = f"{self.path} was removed, alone or with its folder, while this process worked"
-            more = "there; nothing more was written, and the same command does it again"
-            raise ClaimError(f"{said} {more}")
+            raise ClaimError(
+                f"{self.path} was removed, alone or with its folder, while this process worked "
+                "there; nothing more was written, and the same command does it again"
+            )
         raise Claimed(f"{self.path.parent.name} was taken over by another process ({found[0]})")
 
     def beat(self) -> None:
@@ -152,9 +153,10 @@ def _acquire(path: Path, device: str) -> Owner:
         now = file_system_time(path.parent)
         if holder.lives(touched, now):
             if doubt := holder.doubt(touched, now):
-                said = f"{path} {doubt}, so nobody can tell whether a process works there"
-                remedy = "if none does, remove this file and give the same command again"
-                raise ClaimError(f"{said}; {remedy}")
+                raise ClaimError(
+                    f"{path} {doubt}, so nobody can tell whether a process works there; if none "
+                    "does, remove this file and give the same command again"
+                )
             raise Claimed(f"{path.parent.name} is being run by another process ({holder})")
         if _succeed(path, holder, own):
             return own

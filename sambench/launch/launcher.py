@@ -95,9 +95,10 @@ class Launcher:
         """Refuse options that it does not have, by a ConfigError that names the first."""
         for key in options:
             if key not in self.options and OTHERS not in self.options:
-                close = did_you_mean(key, self.options)
-                said = f"launcher {self.name} has no option {key!r}{close}"
-                raise ConfigError(f"{said}; it has: {', '.join(self.options) or 'none'}")
+                raise ConfigError(
+                    f"launcher {self.name} has no option {key!r}{did_you_mean(key, self.options)}; "
+                    f"it has: {', '.join(self.options) or 'none'}"
+                )
 
 
 launchers: Registry[Launcher] = Registry("launcher", "sambench.launch.launchers")

@@ -83,11 +83,14 @@ def check_sinks(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names, each once; a ConfigError if one is no sink, or its package is missing."""
     for name in names:
         if name not in SINKS:
-            close = did_you_mean(name, SINKS)
-            raise ConfigError(f"--log {name}: no such sink{close}; sinks: {', '.join(SINKS)}")
+            raise ConfigError(
+                f"--log {name}: no such sink{did_you_mean(name, SINKS)}; sinks: {', '.join(SINKS)}"
+            )
         if importlib.util.find_spec(name) is None:
-            said = f"--log {name} needs a package that is not installed"
-            raise ConfigError(f"{said}; pip install 'sambench[{name}]' installs it")
+            raise ConfigError(
+                f"--log {name} needs a package that is not installed; "
+                f"pip install 'sambench[{name}]' installs it"
+            )
     return tuple(dict.fromkeys(names))
 
 

@@ -200,9 +200,10 @@ def naming_lack_of_memory(device: torch.device) -> Iterator[None]:
             free, whole = torch.cuda.mem_get_info(device)
             others = whole - free - torch.cuda.memory_reserved(device)
             said = f": of its {whole / 1e9:.1f} GB other processes hold {others / 1e9:.1f} GB"
-        said = f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device"
-        remedy = "--workers), choose another --device, or a smaller --batch-size (another run)"
-        raise DeviceError(f"{said}, {remedy}") from error
+        raise DeviceError(
+            f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device, "
+            "--workers), choose another --device, or a smaller --batch-size (another run)"
+        ) from error
 
 
 def start_memory_peak(device: torch.device) -> None:

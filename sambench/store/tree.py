@@ -217,8 +217,10 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            said = f"{self.runs} cannot be read: {error.strerror}; get permission to read it"
-            raise StoreError(f"{said} or choose another folder with --results") from error
+            raise StoreError(
+                f"{self.runs} cannot be read: {error.strerror}; get permission to read it or "
+                "choose another folder with --results"
+            ) from error
 
     def retire(self, config: RunConfig, why: str) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
@@ -255,9 +257,11 @@ class Store:
             if not hits and (damaged := self.damaged([pattern])):
                 raise DamagedError("; ".join(damaged))
             if not hits:
-                close = did_you_mean(pattern, [record.name for record in records])
-                said = f"no run {given!r} in {self.runs}{close}"
-                raise StoreError(f"{said}; `sambench list runs` shows all")
+                names = [record.name for record in records]
+                raise StoreError(
+                    f"no run {given!r} in {self.runs}{did_you_mean(pattern, names)}; "
+                    "`sambench list runs` shows all"
+                )
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())
 
@@ -288,10 +292,12 @@ class Store:
                 claim = held.enter_context(claiming(self.folder(config) / CLAIM, device))
             except OSError as error:
                 if isinstance(error, PermissionError) and os.access(self.runs, os.W_OK):
-                    said = f"{self.folder(config)} is another user's and cannot be written"
-                    remedy = "let them go on with it, or get permission"
-                    raise ClaimError(f"{said} ({error.strerror}): {remedy}") from error
-                said = f"results folder {self.root} cannot be written ({error.strerror})"
-                remedy = "choose another, or a copy of it, with --results"
-                raise StoreError(f"{said}; {remedy}") from error
+                    raise ClaimError(
+                        f"{self.folder(config)} is another user's and cannot be written "
+                        f"({error.strerror}): let them go on with it, or get permission"
+                    ) from error
+                raise StoreError(
+                    f"results folder {self.root} cannot be written ({error.strerror}); "
+                    "choose another, or a copy of it, with --results"
+                ) from error
             yield claim

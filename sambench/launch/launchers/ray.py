@@ -93,10 +93,11 @@ def _connect(ray: Any, address: str | None) -> bool:
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
     elif failed and isinstance(failed[0], ConnectionError):
-        said = f"there is a Ray cluster at {address}, which does not let us in: it may want its"
-        token = "token (RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes)"
-        other = f"be of another version than {ray.__version__}"
-        raise LaunchError(f"{said} {token}, or {other}") from failed[0]
+        raise LaunchError(
+            f"there is a Ray cluster at {address}, which does not let us in: it may want its token "
+            "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes), or be of another version "
+            f"than {ray.__version__}"
+        ) from failed[0]
     elif failed:
         raise LaunchError(f"the Ray cluster at {address} cannot be joined: {said[:300]}")
     return True
@@ -123,9 +124,10 @@ def _probe(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
-        said = f"no Ray cluster at {address} ({error})"
-        remedy = "start one with `ray start --head`, or leave the address out"
-        raise LaunchError(f"{said}; {remedy}") from None
+        raise LaunchError(
+            f"no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave "
+            "the address out"
+        ) from None
 
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
@@ -184,9 +186,10 @@ def _say_if_none_began(ray: Any, manifest: Manifest, cpus: int, watcher: Watcher
     """Say so where Ray has room for a run and none has begun, instead of waiting in silence."""
     store, free = Store(manifest.results), ray.available_resources().get("CPU", 0)
     if free >= cpus and not any(store.folder(config).exists() for config in manifest.configs):
-        said = f"Ray has begun no run in {BEGIN_SECONDS:.0f} s though {free:g} CPU are free"
-        logs = "its logs say why (session_latest/logs in its folder, /tmp/ray as a rule)"
-        watcher.say(f"warning: {said}; {logs}")
+        watcher.say(
+            f"warning: Ray has begun no run in {BEGIN_SECONDS:.0f} s though {free:g} CPU are free; "
+            "its logs say why (session_latest/logs in its folder, /tmp/ray as a rule)"
+        )
 
 
 def _interpreter() -> dict[str, str]:
