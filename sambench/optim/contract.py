@@ -71,6 +71,7 @@ class _Trial:
         parameters = list(self.model.parameters())
         groups: Any = [{"params": part} for part in (parameters[:cut], parameters[cut:]) if part]
         self.optimizer = build(info.name, groups, lr=lr, **settings)
+        self.optimizer.total_steps = 100.0  # as a run's loop tells them
         inputs, targets = batch()
         self.closure = Counted(closure_of(self.model, inputs.to(parameters[0].dtype), targets))
 
@@ -101,7 +102,8 @@ def _same(found: Tensor, expected: Tensor, what: str, within: float = 0.0) -> No
 @_rule("it calls the closure as often as it says")
 def _(info: OptimizerInfo) -> None:
     calls, said = _passes(info, steps=100), 100 * info.gradient_evaluations
-    if not (100 <= calls <= 200 if info.adaptive else abs(calls - said) < 1e-9):
+    most = max(200, 2 * said)  # of a guess; else the last of its rounds may not be over
+    if not (100 <= calls <= most if info.adaptive else abs(calls - said) < 0.99):
         raise Broken(f"{calls} passes in 100 steps; gradient_evaluations says {said:g}")
 
 

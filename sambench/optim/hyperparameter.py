@@ -28,9 +28,8 @@ class Hyperparameter(Generic[Value]):
     help: str  # what it is, with its unit
     where: Mapping[tuple[str, object], Value] = field(default_factory=dict)
     """Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`."""
-    minimum: float = 0.0
-    maximum: float = math.inf
-    """The smallest and the largest value allowed; none is negative unless said."""
+    minimum: float = 0.0  # the smallest value allowed; none is negative unless said
+    maximum: float = math.inf  # the largest value allowed
     below: float = math.inf  # values must be smaller than this
     whole: bool = False  # values must be whole numbers: it counts something
     choices: tuple[object, ...] = ()  # the values allowed, where it is a choice
@@ -38,8 +37,7 @@ class Hyperparameter(Generic[Value]):
     later: bool = False
     """It came after runs had been stored, so a run names it only where it is not at its default:
     ids of those runs stay theirs."""
-    grid: tuple[Value, ...] = ()
-    """Values worth trying in a search, those its authors tried where known."""
+    grid: tuple[Value, ...] = ()  # worth trying in a search: what its authors tried where known
 
     def __post_init__(self) -> None:
         if isinstance(self.default, bool):
@@ -65,6 +63,9 @@ class Hyperparameter(Generic[Value]):
             if isinstance(each, float | int | str):  # one on the device would be waited for
                 self.check(each, type(method).__name__.lower())
         return value  # type: ignore[no-any-return]
+
+    def __set__(self, method: object, value: object) -> None:
+        raise ConfigError(f"{self.name} is set by a run; keep what is computed under another name")
 
     def default_for(self, settings: Mapping[str, object]) -> Value:
         """Return the default beside other settings, the base among them."""

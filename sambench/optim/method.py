@@ -63,10 +63,7 @@ class Method:
 
     @classmethod
     def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
-        """Yield what of complete settings does nothing, or not what one would expect.
-
-        It depends on whether the learning rate varies over the run.
-        """
+        """Yield what of complete settings does nothing, or not what one would expect."""
         yield from ()
 
     def next_step(self) -> float:
@@ -99,8 +96,7 @@ class OptimizerInfo:
     tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Bases on which the authors used the defaults, each with the source."""
     base: str | None = None  # the base optimizer, where the method is one itself (adam, adamw, sgd)
-    adaptive: bool = False
-    """The passes depend on what is met in training; the number given is a guess."""
+    adaptive: bool = False  # passes depend on what is met in training; their number is a guess
     method: type[Method] = Method  # its mathematics
 
     def __call__(self, method: type[Method]) -> type[Method]:
@@ -120,6 +116,8 @@ class OptimizerInfo:
         for name, hyperparameter in self.hyperparameters.items():
             if name in TAKEN:
                 return f"a hyperparameter cannot be called {name!r}, which is taken; rename it"
+            if getattr(self.method, name) is not hyperparameter:
+                return f"its class hides the hyperparameter {name}; use `Hyperparameter` anew there"
             hyperparameter.check(hyperparameter.default, self.name)
         return ""
 
@@ -211,7 +209,7 @@ class OptimizerInfo:
                 )
 
 
-TAKEN = {"name", "params", "base", "model", "per_replica"} | {*declared(Mechanics)}
+TAKEN = {"name", "params", "base", "lr", "model", "per_replica"} | {*declared(Mechanics)}
 TAKEN |= ATTRIBUTES | {*vars(Method)}
 """What `build`, every optimizer and every method have under a name of their own."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,13 +98,47 @@ class PerGroup(Faithful):
         return gradient(at=g)
 
 
+class Third(Faithful):
+    """It is SAM in each third step, of which there are 34 in a hundred."""
+
+    def direction(self, gradient: Any) -> Any:
+        return gradient() if self.next_step() % 3 else super().direction(gradient)
+
+
+class Seeking(Faithful):
+    """It looks on where the loss has risen."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = super().direction(gradient)
+        if gradient.losses[1] > gradient.losses[0]:
+            g = gradient(at=g, by=self.rho / (g.norm() + EPSILON))
+        return g
+
+
+class Annealed(Faithful):
+    """Its radius falls over the steps that the run's loop tells."""
+
+    def direction(self, gradient: Any) -> Any:
+        left = 1.0 - self.next_step() / self.optimizer.total_steps  # type: ignore[operator]
+        g = gradient()
+        return gradient(at=g, by=left * self.rho / (g.norm() + EPSILON))
+
+
+class Shadowing(Faithful):
+    """It has a radius of its own, whatever a run sets."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer)
+        self.rho = 0.5  # type: ignore[assignment]
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Names of the rules that a method breaks."""
     from sambench.optim.method import optimizers
 
-    def of(method: type[Method], passes: float = 2) -> set[str]:
-        entry = info(method, passes)
+    def of(method: type[Method], passes: float = 2, adaptive: bool = False) -> set[str]:
+        entry = replace(info(method, passes), adaptive=adaptive)
         optimizers.list()
         monkeypatch.setitem(optimizers._entries, "under-test", entry)
         return {rule.name for rule, wrong in findings(entry) if wrong is not None}
@@ -116,6 +151,16 @@ def test_a_faithful_method_keeps_all(broken: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "passes", "adaptive"),
+    [(Third, 4 / 3, False), (Seeking, 2.5, True), (Annealed, 2, False)],
+)
+def test_what_a_method_may_do_is_no_breach(
+    broken: Any, method: type[Method], passes: float, adaptive: bool
+) -> None:
+    assert broken(method, passes, adaptive) == set()
+
+
+@pytest.mark.parametrize(
     ("method", "rule"),
     [
         (Forgetful, "a resumed run gives the bits of an uninterrupted one"),
@@ -125,6 +170,7 @@ def test_a_faithful_method_keeps_all(broken: Any) -> None:
         (Climbing, "it lowers the loss of a batch it is shown again and again"),
         (Random, "two runs give the same bits"),
         (PerGroup, "parameter groups with equal settings change nothing"),
+        (Shadowing, "it lowers the loss of a batch it is shown again and again"),
     ],
 )
 def test_a_breach_is_found(broken: Any, method: type[Method], rule: str) -> None:
@@ -132,7 +178,11 @@ def test_a_breach_is_found(broken: Any, method: type[Method], rule: str) -> None
 
 
 def test_passes_are_counted(broken: Any) -> None:
-    assert "it calls the closure as often as it says" in broken(Faithful, passes=3)
+    rule = "it calls the closure as often as it says"
+    assert rule in broken(Faithful, passes=3)
+    assert rule in broken(Faithful, passes=2.01)
+    assert rule in broken(Third, passes=1.35)
+    assert rule in broken(Seeking, passes=1.4, adaptive=True)
 
 
 def test_an_exception_is_a_finding(broken: Any) -> None:
