@@ -16,26 +16,25 @@ from sambench.errors import PluginError
 VARIABLE = "SAMBENCH_PLUGINS"
 """Environment variable with the files in use, so that worker processes load them too."""
 
-_loading: list[tuple[str, str]] = []
-"""Name and sha256 of the files and modules that are being run, the innermost last."""
+_loading: list[str] = []
+"""The files' modules that are being run, the innermost last."""
 
-_files: set[str] = set()
-"""Paths of the files that were run."""
+_files: dict[str, tuple[str, str, str]] = {}
+"""Path, name and sha256 of each file that was run, by its module."""
 
-_brought: dict[tuple[str, str], tuple[str, str]] = {}
-"""Of each entry that such a file registered, by kind and name: the file's name and sha256."""
+_brought: dict[tuple[str, str], tuple[str, ...]] = {}
+"""By kind and name of an entry: the module that registers it, and the one then being run."""
 
 
-def load_plugin(file: Path) -> str:
-    """Run a Python file that registers entries, once, and return the module's name.
+def load_plugin(file: Path) -> None:
+    """Run a Python file that registers entries, once, as worker processes do too.
 
-    Worker processes run it too. A file that does not exist, raises, or registers a name that is
-    taken is a PluginError.
+    One that does not exist, raises, or registers a name that is taken is a PluginError.
     """
     path = file.resolve()
     name = f"sambench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:10]}"
     if name in sys.modules:
-        return name
+        return
     if not path.is_file():
         raise PluginError(f"plugin {file} does not exist; give a Python file")
     specification = importlib.util.spec_from_file_location(name, path)
@@ -44,7 +43,7 @@ def load_plugin(file: Path) -> str:
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        with running(path.name, path), chdir("."):  # the user's paths mean the same afterwards
+        with running(name, path), chdir("."):  # the user's paths mean the same afterwards
             specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
@@ -53,33 +52,45 @@ def load_plugin(file: Path) -> str:
     known = os.environ.get(VARIABLE, "").split(os.pathsep)
     if str(path) not in known:
         os.environ[VARIABLE] = os.pathsep.join(filter(None, [*known, str(path)]))
-    return name
 
 
 @contextmanager
-def running(name: str, path: Path | None = None) -> Iterator[None]:
-    """Note what is registered within as brought by a file, or by the installed module `name`."""
-    if path is None:
-        found = importlib.util.find_spec(name)
-        path = Path(found.origin) if found and found.has_location and found.origin else None
-    content = path.read_bytes() if path else b""
-    _files.add(str(path))
-    _loading.append((name, hashlib.sha256(content).hexdigest()))
+def running(module: str, path: Path | None = None) -> Iterator[None]:
+    """Note what is registered within as brought by a file, or by an installed module."""
+    name = path.name if path else module
+    _loading.append(module)
     try:
+        if path is None:  # to find it imports the package around it, which may import it at once
+            found = importlib.util.find_spec(module)
+            path = Path(found.origin) if found and found.has_location and found.origin else None
+        content = path.read_bytes() if path else b""
+        _files[module] = str(path), name, hashlib.sha256(content).hexdigest()
         yield
     finally:
         _loading.pop()
 
 
 def note_entry(kind: str, name: str) -> None:
-    """Note that the file which is being run, if any, brings this entry."""
-    if _loading:
-        _brought[kind, name] = _loading[-1]
+    """Note whose code registers an entry: that of a file, of what a file imports, or our own."""
+    tops = (f for f, _ in traceback.walk_stack(None) if f.f_code.co_name == "<module>")
+    module = next((str(f.f_globals.get("__name__")) for f in tops), "")
+    _brought[kind, name] = () if module.startswith("sambench.") else (module, *_loading[-1:])
+
+
+def is_foreign(kind: str, name: str) -> bool:
+    """Whether an entry is of other code than ours, which our tests do not know."""
+    return bool(_brought.get((kind, name)))
 
 
 def files_of(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the files of one's own, name to sha256, that bring entries of a kind and name."""
-    return dict(_brought[entry] for entry in entries if entry in _brought)
+    """Return the files that bring entries, name to sha256; of two alike one has its kind behind."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        told = [_files[module] for module in _brought.get(entry, ()) if module in _files]
+        for _, name, sha256 in told[:1]:
+            alone = found.get(name, sha256) == sha256
+            found[name if alone else f"{name} ({entry[0]})"] = sha256
+    return found
 
 
 def load_inherited() -> None:
@@ -91,7 +102,7 @@ def load_inherited() -> None:
 def failure_in_plugin(error: BaseException) -> str | None:
     """Return what was raised while a plugin's code ran, with its line; None if none did."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename in _files]
+    own = [f for f in frames if any(f.filename == path for path, *_ in _files.values())]
     return _failure(Path(own[-1].filename), error, own[-1].lineno) if own else None
 
 

@@ -152,3 +152,66 @@ def test_a_package_that_fails_is_named(tmp_path: Path, text: str, told: str) -> 
     assert error == (
         f"error: package shady fails as it brings model 'linear' ({told}); repair or uninstall it\n"
     )
+
+
+METHOD = """
+from sambench.optim.method import Method, optimizer
+
+@optimizer("{name}", gradient_evaluations=1, reference="a test")
+class Mine(Method):
+    def direction(self, gradient):
+        return gradient()
+"""
+BROUGHT = """
+import sys
+from pathlib import Path
+from sambench.optim.method import optimizers
+from sambench.plugin import files_of, load_plugin
+
+for file in sys.argv[2:]:
+    load_plugin(Path(file))
+optimizers.list()
+for name in sys.argv[1].split(","):
+    print(name, *files_of([("optimizer", name)]).items())
+"""
+
+
+def brought(folder: Path, *words: str) -> list[str]:
+    """Return in a process of its own which files bring optimizers."""
+    places = os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])
+    command = [sys.executable, "-c", BROUGHT, *words]
+    done = subprocess.run(
+        command,
+        **{"cwd": folder, "env": {**os.environ, "PYTHONPATH": places}},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_a_package_whose_init_imports_its_modules_is_known_by_them(tmp_path: Path) -> None:
+    """Python imports the package, and so all of them, before the first of them is looked at."""
+    package, told = tmp_path / "shady", tmp_path / "shady-1.0.dist-info"
+    expected = []
+    for folder in (package, told):
+        folder.mkdir()
+    for name in ("one", "two"):
+        text = METHOD.format(name=name)
+        (package / f"{name}.py").write_text(text)
+        expected.append(f"{name} {(f'shady.{name}', hashlib.sha256(text.encode()).hexdigest())}")
+    (package / "__init__.py").write_text("from shady import one, two\n")
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: shady\nVersion: 1.0\n")
+    points = "[sambench.optimizers]\none = shady.one\ntwo = shady.two\n"
+    (told / "entry_points.txt").write_text(points)
+    assert brought(tmp_path, "one,two") == expected
+
+
+def test_a_file_does_not_bring_what_it_imports_of_ours(tmp_path: Path) -> None:
+    text = "from sambench.optim.methods import sam\n" + METHOD.format(name="mine")
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "helper.py").write_text(METHOD.format(name="helped"))
+    (tmp_path / "outer.py").write_text("import helper\n")
+    shas = [hashlib.sha256(t.encode()).hexdigest() for t in (text, "import helper\n")]
+    found = brought(tmp_path, "sam,mine,helped", "mine.py", "outer.py")
+    assert found == ["sam", f"mine {('mine.py', shas[0])}", f"helped {('outer.py', shas[1])}"]

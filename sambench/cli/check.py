@@ -24,10 +24,11 @@ def check(
     from sambench.errors import PluginError
     from sambench.optim.contract import RULES, findings
     from sambench.optim.method import optimizers
-    from sambench.plugin import load_plugin
+    from sambench.plugin import files_of, load_plugin
 
-    module = load_plugin(plugin)
-    own = [info for info in optimizers.list() if info.method.__module__ == module]
+    load_plugin(plugin)
+    name = plugin.resolve().name
+    own = [o for o in optimizers.list() if name in files_of([("optimizer", o.name)])]
     if not own:
         raise PluginError(
             f"{plugin} registers no optimizer; decorate its class with "

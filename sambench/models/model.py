@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sambench.errors import ModelError, reason_of
@@ -70,11 +69,9 @@ def build_model(
 ) -> nn.Module:
     """Build a network; a random initialisation is drawn from torch's global generator.
 
-    Its name is one of the registry, or `timm:NAME` for any timm model. It has `classes` outputs and
-    takes images of a side of `image_size` pixels; `pretrained` loads published weights, unless it
-    is not to be `filled`, since a trained one's are at hand. A name that is not known is an
-    UnknownNameError; a model that does not take this size, whose weights cannot be had, or that
-    is none, is a ModelError.
+    `pretrained` loads published weights, unless it is not to be `filled`, since a trained one's are
+    at hand. A name that `find_model` does not know is an UnknownNameError; a model that does not
+    take this size, whose weights cannot be had, or that is none, is a ModelError.
     """
     from torch import nn
 
@@ -98,16 +95,6 @@ def build_model(
             "network, a torch.nn.Module"
         )
     return network
-
-
-def is_shipped(name: str) -> bool:
-    """Whether a model is built by code of this package, whose tests know it."""
-    if name.partition(":")[0] in families:
-        return True
-    build: object = models.get(name).build
-    while isinstance(build, partial):
-        build = build.func
-    return str(getattr(build, "__module__", "")).partition(".")[0] == "sambench"
 
 
 def find_model(name: str) -> Model:

@@ -14,11 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
-from sambench.models.model import build_model, is_shipped
+from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.plugin import is_foreign
 from sambench.run.images import Parts, load_parts
-from sambench.run.network_check import check_network, check_seeded
+from sambench.run.network_check import check_network
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.evaluate import robust_accuracy
@@ -29,19 +30,15 @@ EMBEDDED = re.compile("pos_embed|position_bias_table|class_token|cls_token")
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
-    """Build the run's network as its seed initialises it; one of one's own is tried.
-
-    Raises:
-        UserError: If it cannot be built, or is none that can be trained here.
-    """
+    """Build the run's network from its seed; one's own is tried, and a UserError if it is none."""
     side, pretrained = config.image_size, config.pretrained
     build_it = partial(build_model, config.model, classes=classes, image_size=side)
     torch.manual_seed(seed := derive_seed(config.seed, "initialisation"))
     model = build_it(pretrained=pretrained).to(device)
-    if not is_shipped(config.model):
-        check_network(model, config.model, classes=classes, side=side, device=device)
+    if is_foreign("model", config.model):
         torch.manual_seed(seed)
-        check_seeded(model, build_it(pretrained=pretrained).to(device), config.model)
+        again = build_it(pretrained=pretrained).to(device)
+        check_network(model, again, config.model, classes=classes, side=side)
     return model
 
 

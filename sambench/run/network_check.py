@@ -17,13 +17,13 @@ WANTED = "a network must take (B, 3, H, W) float32 and return logits (B, classes
 
 
 def check_network(
-    network: nn.Module, name: str, *, classes: int, side: int, device: torch.device
+    network: nn.Module, again: nn.Module, name: str, *, classes: int, side: int
 ) -> None:
     """Try a model's network on three random images; its state and the generators are as before.
 
-    Costs three passes in evaluation mode and two in training mode. Warns of probabilities in place
-    of logits, of which training would take the softmax once more. A network whose state or outputs
-    do not fit is a ModelError.
+    `again` is what its build returns again from the same seed: it must be the same network, also
+    once that is trained and its state loaded. Warns of probabilities in place of logits, of which
+    training would take the softmax once more. What does not fit is a ModelError.
     """
     for key, held in network.state_dict(keep_vars=True).items():
         if not isinstance(held, Tensor) or is_lazy(held):
@@ -32,15 +32,23 @@ def check_network(
                 "with a shape; run lazy layers on a blank image in its build, keep the rest as "
                 "buffers"
             )
+    ours, theirs = network.state_dict(), again.state_dict()
+    same = ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+    if again is network or not same:
+        said = f"model {name!r} is another one when it is built again from one seed; have its build"
+        raise ModelError(f"{said} draw by torch alone and return a new network at each call")
+    device = next(iter(ours.values()), torch.empty(0)).device
     drawn = torch.randn(3, CHANNELS, side, side, generator=torch.Generator().manual_seed(0))
-    pair, single = drawn.to(device).split([2, 1])
+    pair, single = drawn.clone().to(device).split([2, 1])
     try:
         with undisturbed(network, device):
             network.eval()
-            first, again, other = (network(images) for images in (pair, pair, single))
+            first, second, other = (network(images) for images in (pair, pair, single))
             in_training = network.train()(pair)
         with undisturbed(network, device):
             repeated = network.train()(pair)
+            again.load_state_dict(network.state_dict())
+            trained, stored = (each.eval()(pair) for each in (network, again))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -51,24 +59,19 @@ def check_network(
         ) from error
     for outputs, count in ((first, 2), (other, 1), (in_training, 2)):
         _check_outputs(outputs, (count, classes), name)
-    kept_on = "evaluation mode, as of a dropout that stays on; pass training=self.training to it"
-    unseeded = "training also from one seed; have it draw by torch alone, and count in buffers"
-    for where, one, two in ((kept_on, first, again), (unseeded, in_training, repeated)):
+    kept_on = "random in evaluation mode, as by a dropout left on; give it training=self.training"
+    anew = "random in training also from one seed; draw by torch alone, and count in buffers"
+    lost = "another one once it is stored; keep what training changes in buffers that are saved"
+    changing = "changing the images that it is given; have it work on a copy of them"
+    faults = {kept_on: (first, second), anew: (in_training, repeated), lost: (trained, stored)}
+    for fault, (one, two) in faults.items():
         if bool((one - two).abs().max() > RANDOM * one.abs().max()):
-            raise ModelError(f"model {name!r} is random in {where}")
+            intact = torch.equal(pair.cpu(), drawn[:2])
+            raise ModelError(f"model {name!r} is {fault if intact else changing}")
     three = torch.cat([first, other])
     if bool((three >= 0).all() and ((three.sum(dim=1) - 1).abs() < RANDOM).all()):
         said = f"model {name!r} returns probabilities, of which the softmax is taken once more"
         warnings.warn(f"{said}; leave its own out: {WANTED}", SambenchWarning, stacklevel=2)
-
-
-def check_seeded(network: nn.Module, again: nn.Module, name: str) -> None:
-    """Refuse, by a ModelError, a network that another build from the same seed does not give."""
-    ours, theirs = network.state_dict(), again.state_dict()
-    same = ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-    if again is network or not same:
-        said = f"model {name!r} is another one when it is built again from one seed; have its build"
-        raise ModelError(f"{said} draw by torch alone and return a new network at each call")
 
 
 def _check_outputs(outputs: object, shape: tuple[int, int], name: str) -> None:

@@ -47,7 +47,7 @@ WHEN_COMPLETED = ("environment", "data", "final", "cost")
 def plugins_of(config: RunConfig, *, network: bool = False) -> dict[str, str]:
     """Return the loaded files, name to sha256, of a run's optimizer and model (or `network`)."""
     optimizer = [] if network else [("optimizer", str(config.optimizer["name"]))]
-    return files_of((*optimizer, ("model", config.model)))
+    return files_of((("model", config.model), *optimizer))
 
 
 class RunRecord(Definition, frozen=True, kw_only=True):

@@ -43,6 +43,21 @@ def test_a_breach_is_told_and_counts(call: Call, tmp_path: Path) -> None:
     assert "200 passes in 100 steps; gradient_evaluations says 300" in done.out
 
 
+def test_a_class_from_elsewhere_is_checked_by_the_name_it_is_given(
+    call: Call, tmp_path: Path
+) -> None:
+    lines = [
+        "from sambench.optim.method import optimizer",
+        "from sambench.optim.methods.sam import SAM",
+        "optimizer('sam-again', gradient_evaluations=2, reference='none')(SAM)",
+    ]
+    (tmp_path / "again.py").write_text("\n".join(lines))
+    (tmp_path / "link.py").symlink_to("again.py")
+    done = call("check", "link.py", columns=160)
+    assert done.code == 0, done.err
+    assert "sam-again: 15 of 15 rules kept" in done.out
+
+
 def test_its_results_are_in_the_table_beside_the_others(call: Call) -> None:
     assert "half-sam" not in call("list", "optimizers").out
     plugin = ["--plugin", EXAMPLE]
@@ -232,6 +247,16 @@ class Mine{}:
             "(Method)",
             "direction, max_norm = print, Hyperparameter(1.0, help='')",
             "a hyperparameter cannot be called 'max_norm', which is taken; rename it",
+        ),
+        (
+            "(Method)",
+            "direction, lr = print, Hyperparameter(1.0, help='')",
+            "a hyperparameter cannot be called 'lr', which is taken; rename it",
+        ),
+        (
+            "(__import__('sambench').optim.methods.sam.SAM)",
+            "rho = 0.5",
+            "its class hides the hyperparameter rho; use `Hyperparameter` anew there",
         ),
         (
             "(Method)",

@@ -17,7 +17,8 @@ import sambench
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.errors import ModelError, SambenchWarning
-from sambench.models.model import Model, is_shipped, models
+from sambench.models.model import Model, models
+from sambench.plugin import is_foreign
 from sambench.run.network import build_network
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import COMPLETED, INTERRUPTED
@@ -161,6 +162,32 @@ class Extra(Small):
     def set_extra_state(self, state: Any) -> None: ...
 
 
+class Unsaved(Small):
+    """It centres by a running mean that its state_dict lacks."""
+
+    def __init__(self, outputs: int, *, buffer: bool) -> None:
+        super().__init__(outputs, plain)
+        if buffer:
+            self.register_buffer("mean", torch.zeros(outputs), persistent=False)
+        else:
+            self.mean = torch.zeros(outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs: Tensor = super().forward(images)
+        if self.training:
+            self.mean = self.mean.lerp(outputs.detach().mean(dim=0), 0.1)
+            return outputs - outputs.mean(dim=0)
+        return outputs - self.mean
+
+
+class Darkening(Small):
+    """It changes images in place, and again in the next pass over them."""
+
+    def forward(self, images: Tensor) -> Any:
+        return super().forward(images.mul_(0.5))
+
+
+LACKING = "'mine' is another one once it is stored; keep what training changes in buffers that are"
 REFUSED: dict[str, tuple[Build, str]] = {
     "more outputs": (changed(plain, 3), r"returns \(2, 5\) of torch.float32 for 2 images of 2 c"),
     "fewer outputs": (changed(plain, -1), r"returns \(2, 1\) of torch.float32 for 2 images of 2 c"),
@@ -172,13 +199,19 @@ REFUSED: dict[str, tuple[Build, str]] = {
     "detached": (changed(lambda net, z: z.detach()), "do not depend on its trainable weights"),
     "random": (
         changed(lambda net, z: nn.functional.dropout(z)),
-        "'mine' is random in evaluation mode, as of a dropout that stays on; pass training=self.t",
+        "'mine' is random in evaluation mode, as by a dropout left on; give it training=self.trai",
     ),
     "random in training": (
         changed(lambda net, z: z * (1 + net.training * random.random())),
-        "'mine' is random in training also from one seed; have it draw by torch alone, and count i",
+        "'mine' is random in training also from one seed; draw by torch alone, and count in buf",
     ),
     "counting": (built(lambda k: Counting(k, plain)), "'mine' is random in training also from one"),
+    "an attribute": (built(lambda k: Unsaved(k, buffer=False)), LACKING),
+    "an unsaved buffer": (built(lambda k: Unsaved(k, buffer=True)), LACKING),
+    "images changed": (
+        built(lambda k: Darkening(k, plain)),
+        "'mine' is changing the images that it is given; have it work on a copy of them",
+    ),
     "unseeded": (unseeded, "'mine' is another one when it is built again from one seed; have its"),
     "one for all runs": (
         built(lambda k: KEPT.setdefault(k, Small(k, plain))),
@@ -255,8 +288,8 @@ def test_the_trial_leaves_no_trace() -> None:
 
 def test_shipped_models_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sambench.run.network.check_network", None)
-    assert all(is_shipped(model.name) for model in models.list())
-    assert is_shipped("timm:resnet10t")
+    assert not any(is_foreign("model", model.name) for model in models.list())
+    assert not is_foreign("model", "timm:resnet10t")
     build_network(config_of(model="small-cnn"), 2, CPU)
     register(built(lambda k: Small(k, plain)))
-    assert not is_shipped("mine")
+    assert is_foreign("model", "mine")

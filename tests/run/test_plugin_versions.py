@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,3 +153,31 @@ def test_a_way_does_not_lead_to_another_network(
     few = Measurement.parse({"samples": 8, "max_matvecs": 8})
     with pytest.raises(ModelError, match=f"run {older.name} was trained with another version"):
         measure_minimum(record, replace(few, other=older.config), paths, device=CPU)
+
+
+def test_two_files_of_one_name_are_told_apart(
+    tmp_path: Path, phantom_data: Path, plugins_forgotten: Callable[[], None]
+) -> None:
+    paths = Paths(data=phantom_data, results=tmp_path / "results")
+
+    def load(optimizer: str, model: str) -> None:
+        plugins_forgotten()
+        for folder, text in (("one", optimizer), ("two", model)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "mine.py").write_text(text)
+            load_plugin(tmp_path / folder / "mine.py")
+
+    load(OPTIMIZER, MODEL)
+    config = config_of(epochs=1)
+    record = run_one(config, paths, device=CPU)
+    shas = [hashlib.sha256(text.encode()).hexdigest() for text in (MODEL, OPTIMIZER)]
+    expected = dict(zip(("mine.py", "mine.py (optimizer)"), shas, strict=True))
+    assert record.environment is not None
+    assert record.environment["plugins"] == expected
+    assert record.changed_plugin() == ""
+    load(OPTIMIZER.replace("2.0", "3.0"), MODEL)
+    (found,) = Survey(store=Store(paths.results)).of([config])
+    assert found.state == "stale"
+    assert record.changed_plugin() == "mine.py (optimizer)"
+    load(OPTIMIZER, MODEL.replace("ReLU", "Tanh"))
+    assert record.changed_plugin() == record.changed_plugin(network=True) == "mine.py"
