@@ -1,8 +1,7 @@
 """Puts a listing together: sources for training and for testing, pages, patients, the counts.
 
-Every file is accounted for: files found = images + tables + files named with the reason. Their
-count is taken from the disk, not from what a source looked at, so nothing that a source passes over
-can go missing without a word.
+Every file is accounted for: files found = images + tables + files named with the reason. They are
+counted on the disk, so nothing that a source passes over can go missing without a word.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         tested = _one(source, replace(request, folder=request.test))
         places.append((tested, request.test))
         listing = _joined(listing, tested)
-    texts = (t for one in listing.samples for t in (one.file, one.label, *one.facts.values()))
+    texts = (t for s in listing.samples for t in (s.id, s.file, s.label, *s.facts.values()))
     strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
     if strange:
         raise DataError(
@@ -81,7 +80,7 @@ def _one(source: Source, request: Request) -> Listing:
 def _faults(listing: Listing) -> Iterator[str]:
     """Yield why what a scan of one's own lists cannot be prepared."""
     classes, seen = listing.classes, set[str]()
-    if not 1 < len({name for name in classes if isinstance(name, str)}) == len(classes):
+    if not 1 < len({name for name in classes if name and isinstance(name, str)}) == len(classes):
         yield f"has the classes {classes}, not two or more different names"
     for sample in listing.samples:
         id, pixels, facts = sample.id, sample.pixels, sample.facts
@@ -89,11 +88,14 @@ def _faults(listing: Listing) -> Iterator[str]:
             yield f"has two images of the id {id}"
         if sample.label not in classes:
             yield f"has the label {sample.label!r} of {id}, which is none of {classes}"
-        if pixels is not None and (pixels.dtype != "uint8" or pixels.shape[2:] not in ((), (3,))):
-            yield f"has pixels {pixels.dtype} {pixels.shape} of {id}, not uint8 (H, W) or (H, W, 3)"
+        shape = getattr(pixels, "shape", ())
+        flawed = len(shape) < 2 or 0 in shape or shape[2:] not in ((), (3,))
+        if pixels is not None and (flawed or pixels.dtype != "uint8"):
+            kind = getattr(pixels, "dtype", f"in a {type(pixels).__name__}")
+            yield f"has pixels {kind} {shape} of {id}, not uint8 (H, W) or (H, W, 3)"
         if facts.get("part") not in (None, *PARTS):
             yield f"has the part {facts['part']!r} of {id}, which is none of {PARTS}"
-        if not isinstance(facts.get("fold"), int | None):
+        if type(facts.get("fold")) not in (int, type(None)):  # a truth value is an int, too
             yield f"has the fold {facts['fold']!r} of {id}, which is no whole number"
         seen.add(id)
     if not seen:
@@ -192,10 +194,7 @@ def take_stock(*places: tuple[Listing, Path | None]) -> Account:
 
 
 def _walk(folder: str, empty: list[str]) -> Iterator[str]:
-    """Yield all files below a folder, each link to a folder once; tell folders without any.
-
-    Folders that may not be opened are yielded with a slash behind.
-    """
+    """Yield all files below a folder, closed folders with a slash behind; tell empty folders."""
     seen: set[Path] = set()
     closed: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +281,16 @@ AT_FAULT = {
     "returns has pixels uint8 (4, 4, 1) of 1, not uint8 (H, W) or (H, W, 3)": [
         sample("1", pixels=GREY[..., None])
     ],
+    "returns has pixels uint8 (0, 4) of 1, not uint8 (H, W) or (H, W, 3)": [
+        sample("1", pixels=GREY[:0])
+    ],
+    "returns has pixels uint8 (4,) of 1, not uint8 (H, W) or (H, W, 3)": [
+        sample("1", pixels=GREY[0])
+    ],
+    "returns has pixels in a list () of 1, not uint8 (H, W) or (H, W, 3)": [
+        sample("1", pixels=GREY.tolist())
+    ],
+    "returns has the fold True of 1, which is no whole number": [sample("1", fold=True)],
     "returns has the part 'val' of 1, which is none of ('train', 'validation', 'test')": [
         sample("1", part="val")
     ],
@@ -301,9 +312,17 @@ def test_a_scan_at_fault_is_refused_before_anything_is_decoded(told: str, tmp_pa
     assert str(caught.value) == f"what the scan of dataset 'mine' {told}; mend it"
 
 
-@pytest.mark.parametrize("classes", [("a",), ("a", "b", "a"), (0, 1), ()])
+@pytest.mark.parametrize("classes", [("a",), ("a", "b", "a"), (0, 1), ("", "b"), ()])
 def test_classes_are_two_or_more_different_names(classes: tuple, tmp_path: Path) -> None:
     listing = Listing(root=tmp_path, layout="", classes=classes, samples=(sample("1"),))
     source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
     with pytest.raises(DataError, match="not two or more different names; mend it"):
+        assemble(source, Request())
+
+
+def test_an_id_of_two_lines_is_refused(tmp_path: Path) -> None:
+    samples = (sample("1"), replace(sample("2"), id="2\n3"))
+    listing = Listing(root=tmp_path, layout="", classes=("a", "b"), samples=samples)
+    source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
+    with pytest.raises(DataError, match="with line breaks, hidden characters"):
         assemble(source, Request())
