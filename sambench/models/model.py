@@ -69,9 +69,8 @@ def build_model(
 ) -> nn.Module:
     """Build a network; a random initialisation is drawn from torch's global generator.
 
-    `pretrained` loads published weights, unless it is not to be `filled`, since a trained one's are
-    at hand. A name that `find_model` does not know is an UnknownNameError; a model that does not
-    take this size, whose weights cannot be had, or that is none, is a ModelError.
+    `pretrained` loads published weights, unless it is not to be `filled`, as a trained one's are
+    at hand. An unknown name is an UnknownNameError; a model that cannot be had, a ModelError.
     """
     from torch import nn
 
@@ -83,6 +82,8 @@ def build_model(
         else:
             network = model.build(classes, image_size, pretrained and filled)
     except OSError as error:
+        if not model.weights:
+            raise
         reason = reason_of(error, 200)
         raise ModelError(
             f"the weights {model.weights} of model {name!r} are not available here ({reason}); "

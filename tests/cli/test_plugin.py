@@ -292,6 +292,14 @@ def build(classes, image_size, pretrained):
 
 models.register(Model(name="mine", summary="fails", build=build))
 """,
+    "file.py": """
+from sambench.models.model import Model, models
+
+def build(classes, image_size, pretrained):
+    return open("none.bin")
+
+models.register(Model(name="file", summary="fails", build=build))
+""",
     "bad.py": """
 from sambench.optim.method import Method, optimizer
 
@@ -326,6 +334,7 @@ class Bare(Method):
     ("file", "model", "name", "told"),
     [
         ("mine.py", "mine", "adam", "plugin mine.py failed: KeyError in line 5: 'width'"),
+        ("file.py", "file", "adam", "plugin file.py failed: FileNotFoundError in line 5: "),
         ("bad.py", "small-cnn", "bad", "plugin bad.py failed: AttributeError in line 7: "),
         ("none.py", "small-cnn", "none", "direction of NoVector returns a NoneType, no Vector"),
         (
