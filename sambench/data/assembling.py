@@ -1,7 +1,8 @@
 """Puts a listing together: sources for training and for testing, pages, patients, the counts.
 
-Every file is accounted for: files found = images + tables + files named with the reason. They are
-counted on the disk, so nothing that a source passes over can go missing without a word.
+Every file is accounted for: files found = images + tables + files named with the reason. Their
+count is taken from the disk, not from what a source looked at, so nothing that a source passes over
+can go missing without a word.
 """
 
 from __future__ import annotations
@@ -194,7 +195,10 @@ def take_stock(*places: tuple[Listing, Path | None]) -> Account:
 
 
 def _walk(folder: str, empty: list[str]) -> Iterator[str]:
-    """Yield all files below a folder, closed folders with a slash behind; tell empty folders."""
+    """Yield all files below a folder, each link to a folder once; tell folders without any.
+
+    Folders that may not be opened are yielded with a slash behind.
+    """
     seen: set[Path] = set()
     closed: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):

@@ -69,8 +69,11 @@ def build_model(
 ) -> nn.Module:
     """Build a network; a random initialisation is drawn from torch's global generator.
 
-    `pretrained` loads published weights, unless it is not to be `filled`, as a trained one's are
-    at hand. An unknown name is an UnknownNameError; a model that cannot be had, a ModelError.
+    Its name is one of the registry, or `timm:NAME` for any timm model. It has `classes` outputs and
+    takes images of a side of `image_size` pixels; `pretrained` loads published weights, unless it
+    is not to be `filled`, since a trained one's are at hand. A name that is not known is an
+    UnknownNameError; a model that does not take this size, whose weights cannot be had, or that
+    is none, is a ModelError.
     """
     from torch import nn
 

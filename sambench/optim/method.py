@@ -63,7 +63,10 @@ class Method:
 
     @classmethod
     def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
-        """Yield what of complete settings does nothing, or not what one would expect."""
+        """Yield what of complete settings does nothing, or not what one would expect.
+
+        It depends on whether the learning rate varies over the run.
+        """
         yield from ()
 
     def next_step(self) -> float:

@@ -30,7 +30,11 @@ EMBEDDED = re.compile("pos_embed|position_bias_table|class_token|cls_token")
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
-    """Build the run's network from its seed; one's own is tried, and a UserError if it is none."""
+    """Build the run's network as its seed initialises it; one of one's own is tried.
+
+    Raises:
+        UserError: If it cannot be built, or is none that can be trained here.
+    """
     side, pretrained = config.image_size, config.pretrained
     build_it = partial(build_model, config.model, classes=classes, image_size=side)
     torch.manual_seed(seed := derive_seed(config.seed, "initialisation"))
