@@ -86,8 +86,9 @@ def files_of(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the files that bring entries, name to sha256; of two alike one has its kind behind."""
     found: dict[str, str] = {}
     for entry in entries:
-        told = [_files[module] for module in _brought.get(entry, ()) if module in _files]
-        for _, name, sha256 in told[:1]:
+        module = next((one for one in _brought.get(entry, ()) if one in _files), None)
+        if module is not None:
+            _, name, sha256 = _files[module]
             alone = found.get(name, sha256) == sha256
             found[name if alone else f"{name} ({entry[0]})"] = sha256
     return found

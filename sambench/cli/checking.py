@@ -10,11 +10,12 @@ from sambench.cli.screen import Screen
 from sambench.config.remarks import remarks
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
+from sambench.config.suite_file import prepare_lines
 from sambench.data.audit.tears import leak_warning
 from sambench.data.prepared import Prepared, check_pixels, only_at, open_prepared, prepared_datasets
 from sambench.data.source import Request, sources
 from sambench.data.splits import make_split
-from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
+from sambench.errors import ConfigError, DataError, UnknownNameError, UnpreparedError, UserError
 from sambench.launch.launcher import launchers
 from sambench.models.model import find_model
 from sambench.models.weights import find_weights
@@ -48,12 +49,22 @@ def check_launcher(suite: Suite) -> None:
         raise ConfigError(f"{suite.place('launcher')}: {error}") from None
 
 
-def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
-    """Refuse a dataset that is neither listed nor prepared."""
-    known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
-    for name in sorted({config.dataset for config in configs} - known):
-        own = f"`sambench prepare folder --source DIR --name {name}` prepares images of your own"
-        raise UnknownNameError("dataset", name, known, f"`sambench list datasets` shows all; {own}")
+def check_datasets(configs: Sequence[RunConfig], data: Path, suite: Suite | None = None) -> None:
+    """Refuse a dataset that is neither listed nor prepared, or that the suite says how to prepare.
+
+    A listed one that its suite says nothing of may be made or found when its runs begin.
+    """
+    there = prepared_datasets(data)
+    known = {*(source.name for source in sources.list()), *there}
+    for name in sorted({config.dataset for config in configs} - {*there}):
+        lines = [f"`{line}`" for line in prepare_lines(suite, name)] if suite else []
+        if lines:
+            said = f"dataset {name!r} is not prepared in {data}"
+            raise UnpreparedError(f"{said}; run {' and '.join(lines)}")
+        if name not in known:
+            own = f"`sambench prepare folder --source DIR --name {name}`"
+            remedy = f"`sambench list datasets` shows all; {own} prepares images of your own"
+            raise UnknownNameError("dataset", name, known, remedy)
 
 
 def say_remarks(screen: Screen, configs: Sequence[RunConfig]) -> None:

@@ -22,9 +22,7 @@ from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import TRIALS, plan_search
 from sambench.config.suite import Suite
-from sambench.config.suite_file import prepare_lines
-from sambench.data.prepared import prepared_datasets
-from sambench.errors import INTERRUPTED, ConfigError, UnpreparedError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
 from sambench.launch.manifest import Manifest
@@ -50,11 +48,7 @@ class Study:
         self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
         trials = replace(self.manifest, suite=suite.name + TRIALS, curvature=None)
         self.searching = replace(self.request, manifest=trials)
-        there = prepared_datasets(data := self.manifest.data)
-        for name in sorted({run.dataset for run in self.finals} - {*there}):
-            if lines := " and ".join(f"`{line}`" for line in prepare_lines(suite, name)):
-                raise UnpreparedError(f"dataset {name!r} is not prepared in {data}; run {lines}")
-        check_datasets(self.finals, data)
+        check_datasets(self.finals, self.manifest.data, suite)
         try:
             self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         except ConfigError as error:
