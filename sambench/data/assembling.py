@@ -8,6 +8,7 @@ can go missing without a word.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +17,11 @@ from pathlib import Path
 from sambench.data.decoding import is_dicom, read_header
 from sambench.data.download import digest
 from sambench.data.family import make_listing
-from sambench.data.folders import SUFFIXES, printable, same_name
+from sambench.data.folders import SUFFIXES, printable, same_name, unseparated
 from sambench.data.manifest import Account
+from sambench.data.prepared import FIXED_COLUMNS
 from sambench.data.source import PARTS, Listing, Request, Sample, Source
+from sambench.data.tables import text_of
 from sambench.errors import ConfigError, DataError, did_you_mean, some
 
 
@@ -26,7 +29,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """Return the images that there are, page by page, and what became of every file.
 
     `ConfigError` if one of two folders lies in the other; `DataError` if the listing is at fault,
-    classes of two folders differ, or names cannot be kept in a table of text.
+    classes of two folders differ, a patient seems to be written in several ways, or names cannot be
+    kept in a table of text.
     """
     listing = _one(source, request)
     places = [(listing, request.folder)]
@@ -40,6 +44,7 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         tested = _one(source, replace(request, folder=request.test))
         places.append((tested, request.test))
         listing = _joined(listing, tested)
+    listing = _spelled_alike(listing, ask=request.options.get("similar") == "refuse")
     texts = (t for s in listing.samples for t in (s.id, s.file, s.label, *s.facts.values()))
     strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
     if strange:
@@ -98,6 +103,11 @@ def _faults(listing: Listing) -> Iterator[str]:
             yield f"has the part {facts['part']!r} of {id}, which is none of {PARTS}"
         if type(facts.get("fold")) not in (int, type(None)):  # a truth value is an int, too
             yield f"has the fold {facts['fold']!r} of {id}, which is no whole number"
+        for name, fact in facts.items():
+            if name in FIXED_COLUMNS:
+                yield f"has the fact {name!r} of {id}, a name that a column of every set has"
+            if not isinstance(fact, str | int | float | None) or str(fact) == "nan":
+                yield f"has the {name} {fact!r} of {id}, not a text, a number of Python or None"
         seen.add(id)
     if not seen:
         yield "has no image"
@@ -139,6 +149,32 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),
     )
+
+
+def _spelled_alike(listing: Listing, *, ask: bool) -> Listing:
+    """Return the listing with one spelling of each patient and centre, the first (`same_name`).
+
+    `DataError`, if one may `ask`, where patients differ in zeros in front or separators alone.
+    """
+    spelled: dict[str, dict[str, str]] = {"patient": {}, "centre": {}}
+    samples: list[Sample] = []
+    for sample in listing.samples:
+        alike = dict(sample.facts)
+        for name in spelled.keys() & alike.keys():
+            text = text_of(alike[name])
+            alike[name] = text and spelled[name].setdefault(same_name(text), text)
+        samples.append(sample if alike == sample.facts else replace(sample, facts=alike))
+    bare: dict[str, list[str]] = {}
+    for name in spelled["patient"].values():
+        whole = unseparated(re.sub(r"\.0+$", "", name))
+        bare.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", whole), []).append(name)
+    several = [" and ".join(map(repr, names)) for names in bare.values() if len(names) > 1]
+    if ask and several:
+        raise DataError(
+            f"patients of {listing.root} who differ in zeros or separators alone: {some(several)}; "
+            "write each in one way, or `--set similar=keep` if they are different patients"
+        )
+    return replace(listing, samples=tuple(samples))
 
 
 def _shortfall(source: Source, listing: Listing) -> Iterator[str]:

@@ -48,6 +48,12 @@ def same_name(name: str) -> str:
     return same_coding(seen).strip().casefold()
 
 
+def unseparated(name: str) -> str:
+    """Return a name without what separates its words; two numbers stay apart."""
+    name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", same_name(name))
+    return re.sub(r"(?<!\d) | (?!\d)", "", name)
+
+
 def find_images(
     root: Path,
     folders: Mapping[Path, Meaning],

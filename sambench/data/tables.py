@@ -92,11 +92,11 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
         place, grid = _workbook_grid(path, data, sheet)
     if not grid:
         raise DataError(f"{place} is empty; give the table that lists the images")
-    header = [_text(cell) or "" for cell in grid[0]]
+    header = [text_of(cell) or "" for cell in grid[0]]
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
-    lines = [[_text(cell) for cell in line] for line in grid[1:]]
+    lines = [[text_of(cell) for cell in line] for line in grid[1:]]
     numbers = tuple(map(str, range(len(lines))))  # as pandas writes its index
     nameless = [
         str(place)
@@ -301,7 +301,7 @@ def _unmerged(sheet: Worksheet) -> Grid:
     return [*grid]
 
 
-def _text(cell: object) -> str | None:
+def text_of(cell: object) -> str | None:
     """Return a cell as text, whole numbers without a fraction; None where it is blank."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)

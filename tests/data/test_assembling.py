@@ -295,6 +295,18 @@ AT_FAULT = {
         sample("1", part="val")
     ],
     "returns has the fold 'one' of 1, which is no whole number": [sample("1", fold="one")],
+    "returns has the fact 'sha256' of 1, a name that a column of every set has": [
+        sample("1", sha256="0")
+    ],
+    "returns has the fact 'label' of 1, a name that a column of every set has": [
+        replace(sample("1"), facts={"label": "b"})
+    ],
+    "returns has the age np.int64(40) of 1, not a text, a number of Python or None": [
+        sample("1", age=np.int64(40))
+    ],
+    "returns has the patient nan of 1, not a text, a number of Python or None": [
+        sample("1", patient=float("nan"))
+    ],
 }
 
 
@@ -326,3 +338,44 @@ def test_an_id_of_two_lines_is_refused(tmp_path: Path) -> None:
     source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
     with pytest.raises(DataError, match="with line breaks, hidden characters"):
         assemble(source, Request())
+
+
+def test_a_patient_and_a_centre_have_one_spelling(tmp_path: Path) -> None:
+    told = (12, "12", 12.0, " 12 ", "P07", "p07\u200b", "P 8", None, 0)
+    centres = ("GDPH", "gdph ", None, "", "GDPH", 1, "1", "SYSUCC", "B")
+    samples = tuple(
+        sample(f"{place}", "ab"[place % 2], GREY, patient=patient, centre=centre)
+        for place, (patient, centre) in enumerate(zip(told, centres, strict=True))
+    )
+    listing = Listing(root=tmp_path, layout="", classes=("a", "b"), samples=samples)
+    source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
+    alike = [one.facts["patient"] for one in assemble(source, Request())[0].samples]
+    assert alike == ["12", "12", "12", "12", "P07", "P07", "P 8", None, "0"]
+    found = [one.facts["centre"] for one in assemble(source, Request())[0].samples]
+    assert found == ["GDPH", "GDPH", None, None, "GDPH", "1", "1", "SYSUCC", "B"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("12", "012"), ("12.0", "12"), ("P-07", "P07"), ("P_7", "p07"), ("S1-01", "S1-1")],
+)
+def test_a_patient_who_seems_to_be_written_in_two_ways_is_asked_about(plant, one, other):
+    root = plant("1.png", "2.png", "3.png")
+    table = root / "t.csv"
+    table.write_text(f"file,label,patient\n1,a,{one}\n2,b,{other}\n3,a,x\n")
+    with pytest.raises(DataError) as caught:
+        assemble(FOLDER, request(root, table))
+    assert str(caught.value) == (
+        f"patients of {root} who differ in zeros or separators alone: '{one}' and '{other}'; "
+        "write each in one way, or `--set similar=keep` if they are different patients"
+    )
+    kept, _ = assemble(FOLDER, request(root, table, similar="keep"))
+    assert [one.facts["patient"] for one in kept.samples] == [one, other, "x"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("1-23", "12-3"), ("10", "1"), ("S1-1", "S11")])
+def test_other_patients_are_not_asked_about(plant, one, other):
+    root = plant("1.png", "2.png")
+    (root / "t.csv").write_text(f"file,label,patient\n1,a,{one}\n2,b,{other}\n")
+    listing, _ = assemble(FOLDER, request(root, root / "t.csv"))
+    assert [one.facts["patient"] for one in listing.samples] == [one, other]

@@ -32,6 +32,7 @@ from sambench.data.folders import (
     part_of,
     same_name,
     subfolders,
+    unseparated,
 )
 from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
@@ -82,7 +83,7 @@ def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
     Either a long word of each differs in a letter, where first letters must agree ("typical" is not
     "atypical"), and numbers too. Or they differ in what separates their words.
     """
-    bare = {label: _unseparated(label) for label in labels}
+    bare = {label: unseparated(label) for label in labels}
     for one, other in combinations(labels, 2):
         words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in (one, other)]
         differing = [pair for pair in zip(*words, strict=False) if pair[0] != pair[1]]
@@ -92,12 +93,6 @@ def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
                 f"classes {one!r} and {other!r} in {where} differ in one letter or separator: "
                 "rename one, or `--set similar=keep` if they are two classes"
             )
-
-
-def _unseparated(name: str) -> str:
-    """Return a name without what separates its words; two numbers stay apart."""
-    name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", same_name(name))
-    return re.sub(r"(?<!\d) | (?!\d)", "", name)
 
 
 def _one_off(one: str, other: str) -> bool:
