@@ -69,7 +69,15 @@ def check_datasets(configs: Sequence[RunConfig], data: Path, suite: Suite | None
 
 def say_remarks(screen: Screen, configs: Sequence[RunConfig]) -> None:
     """Say which settings of runs do nothing, or not what one would expect."""
-    screen.warn(*(f"note: {said}" for said in remarks(configs)))
+    found = remarks(configs)
+    for name in sorted({c.model for c in configs if c.normalization == "pretrained"}):
+        if not (model := find_model(name)).weights:
+            mean, sd = (", ".join(f"{value:g}" for value in told) for told in model.pixels())
+            found.append(
+                f"model {name!r} has no published weights; normalization=pretrained scales its "
+                f"pixels by the means {mean} and the standard deviations {sd} all the same"
+            )
+    screen.warn(*(f"note: {said}" for said in found))
 
 
 def check_models(configs: Sequence[RunConfig]) -> None:

@@ -93,6 +93,11 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
             ("--set", "label_noise=0.5"),
             "phantom: label_noise=0.5 leaves the right label no ",
         ),
+        (
+            ("--set", "normalization=pretrained"),
+            "note: model 'small-cnn' has no published weights; normalization=pretrained scales its "
+            "pixels by the means 0.485, 0.456, 0.406 and the standard deviations 0.229, 0.224, ",
+        ),
         (("--opt", "sgd"), "note: lr=0.0001 suits Adam, as does the default of 0.0001, but sgd "),
     ],
 )
