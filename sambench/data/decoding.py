@@ -118,7 +118,8 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
         if image.mode.startswith(("I", "F")):
             whole = np.asarray(image)
             if image.mode == "F" or whole.min() < 0 or whole.max() > 65535:
-                raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
+                why = f"has pixels beyond 16 bits (mode {image.mode}): save it with 8 or 16 bits"
+                raise UnreadableError(why)
             peak = int(whole.max())
         if peak is not None:
             if not recipe.depth:
@@ -259,6 +260,7 @@ def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
     if found.Rows * found.Columns > MEGAPIXELS * 1_000_000:
         raise UnreadableError(TOO_LARGE)
     kind = str(found.PhotometricInterpretation)
+    _take_told_of_frame(found, frame)
     frames = min(int(found.get("NumberOfFrames") or 1), len(data))  # it may lie
     try:
         pixels = pixel_array(found, index=frame)
@@ -278,22 +280,35 @@ def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
     return Image.fromarray(np.ascontiguousarray(pixels)), kind, frames
 
 
+def _take_told_of_frame(found: Dataset, frame: int) -> None:
+    """Put rescaling and window of a frame where they are in files of one (enhanced IODs)."""
+    shared, own = (
+        found.get(f"{of}FunctionalGroupsSequence") or [] for of in ("Shared", "PerFrame")
+    )
+    for told in (*shared[:1], *own[frame : frame + 1]):
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            found.update((told.get(name) or [{}])[0])
+
+
 def _grey(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
     """Return (H, W) uint8 or, where nothing tells the range, uint16; white is bright."""
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     dark_is_high = found.PhotometricInterpretation == "MONOCHROME1"
-    windowed = "WindowWidth" in found or "VOILUTSequence" in found
+    curve = found.get("VOILUTSequence")  # which may be there and empty, as may be the window
+    windowed = bool(curve) or found.get("WindowWidth") is not None
     if not windowed and not found.PixelRepresentation:
-        whole = pixels.astype(np.uint16)
-        whole = ((1 << found.BitsStored) - 1) - whole if dark_is_high else whole
-        return whole.astype(np.uint8) if found.BitsStored <= 8 else whole
+        whole, highest = pixels.astype(np.uint16), (1 << found.BitsStored) - 1
+        whole = highest - whole if dark_is_high else whole
+        return (whole * 255 // highest).astype(np.uint8) if found.BitsStored <= 8 else whole
     values = apply_modality_lut(pixels, found)
     if not windowed:
         low, high = float(values.min()), float(values.max())
-    elif "VOILUTSequence" in found:
+    elif curve:
+        described = curve[0].LUTDescriptor
+        low, high = 0.0, float(2 ** described[2] - 1)
+        described[2] = 16  # with 8 bits, pydicom looks all values up among the first 256
         values = apply_voi_lut(values, found)
-        low, high = 0.0, float(2 ** found.VOILUTSequence[0].LUTDescriptor[2] - 1)
     else:
         names = ("WindowCenter", "WindowWidth")  # of several windows the first
         centre, width = (float(np.ravel(getattr(found, name))[0]) for name in names)

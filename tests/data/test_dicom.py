@@ -87,6 +87,54 @@ def test_rescaled_signed_pixels_are_windowed_in_their_own_units(tmp_path):
     assert (plain.min(), plain.max()) == (0, 255)
 
 
+def test_windows_of_frames_are_those_of_files(tmp_path):
+    """Enhanced files tell rescaling and window in groups, of all frames or of each."""
+
+    def group(name: str, **tags: float):
+        inner, outer = pydicom.Dataset(), pydicom.Dataset()
+        inner.update(tags)
+        setattr(outer, name, [inner])
+        return outer
+
+    scale = {"RescaleSlope": 2, "RescaleIntercept": -100}
+    windows = [{"WindowCenter": 900 * n, "WindowWidth": 400} for n in (1, 2)]
+    path = written(
+        tmp_path / "a.dcm",
+        np.stack([RAMP, RAMP]),
+        SharedFunctionalGroupsSequence=[group("PixelValueTransformationSequence", **scale)],
+        PerFrameFunctionalGroupsSequence=[group("FrameVOILUTSequence", **w) for w in windows],
+    )
+    for page, window in enumerate(windows):
+        alone = written(tmp_path / f"{page}.dcm", **scale, **window)
+        assert np.array_equal(shown(path, page), shown(alone))
+        assert len(np.unique(shown(alone))) > 2
+
+
+def test_a_curve_of_8_bits_for_pixels_of_12(tmp_path):
+    curve = pydicom.Dataset()
+    curve.LUTDescriptor = [4096, 0, 8]
+    curve.LUTData = [255 - place // 16 for place in range(4096)]
+    for tag in ("LUTDescriptor", "LUTData"):
+        curve[tag].VR = "US"
+    path = written(tmp_path / "a.dcm", VOILUTSequence=[curve])
+    assert np.array_equal(shown(path), 255 - RAMP // 16)
+
+
+def test_a_window_that_is_empty_is_none(tmp_path):
+    tags = {"WindowCenter": None, "WindowWidth": None, "VOILUTSequence": []}
+    assert np.array_equal(
+        shown(written(tmp_path / "a.dcm", **tags)), shown(written(tmp_path / "b.dcm"))
+    )
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
+def test_few_bits_span_the_whole_range(tmp_path, kind):
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) % 16
+    path = written(tmp_path / "a.dcm", pixels, bits=4, PhotometricInterpretation=kind)
+    wanted = 17 * pixels
+    assert np.array_equal(shown(path), 255 - wanted if kind == "MONOCHROME1" else wanted)
+
+
 def test_colour_and_frames(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     path = written(tmp_path / "a.dcm", frames, bits=8)
