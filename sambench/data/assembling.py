@@ -8,7 +8,6 @@ can go missing without a word.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -166,8 +165,7 @@ def _spelled_alike(listing: Listing, *, ask: bool) -> Listing:
         samples.append(sample if alike == sample.facts else replace(sample, facts=alike))
     bare: dict[str, list[str]] = {}
     for name in spelled["patient"].values():
-        whole = unseparated(re.sub(r"\.0+$", "", name))
-        bare.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", whole), []).append(name)
+        bare.setdefault(unseparated(name), []).append(name)
     several = [" and ".join(map(repr, names)) for names in bare.values() if len(names) > 1]
     if ask and several:
         raise DataError(

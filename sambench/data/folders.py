@@ -49,8 +49,15 @@ def same_name(name: str) -> str:
 
 
 def unseparated(name: str) -> str:
-    """Return a name without what separates its words; two numbers stay apart."""
-    name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", same_name(name))
+    """Return a name without what separates its words, and zeros in front or as a fraction.
+
+    Two numbers stay apart.
+
+    >>> unseparated("P-007"), unseparated("p7.0"), unseparated("1-23")
+    ('p7', 'p7', '1 23')
+    """
+    name = re.sub(r"(?<!\d)0+(?=\d)|(?<=\d)\.0+$", "", same_name(name))
+    name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", name)
     return re.sub(r"(?<!\d) | (?!\d)", "", name)
 
 

@@ -119,6 +119,27 @@ def test_a_listed_file_that_is_not_there_is_missing(listed, scan):
     assert scan("folder", None, table).missing == ("gone.png", "bare")
 
 
+def test_a_class_of_which_no_file_is_there_is_not_asked_for(listed, refused):
+    table = listed("file,label\na/1.png,sick\na/2.png,sick\nb/3.png;4.jpg,well\n")
+    assert refused("folder", None, table) == (
+        f"no file for 1 of 3 rows of {table} in {table.parent}: b/3.png;4.jpg; files are 4.jpg, "
+        "a/1.png, a/2.png ... and 1 more; write the names as the files have them"
+    )
+
+
+@pytest.mark.parametrize("written", ["./a/1.png", "a/1", "a\\1.png"])
+def test_an_image_in_two_rows_that_write_it_differently(listed, refused, written):
+    table = listed(f"file,label\na/1.png,sick\na/2.png,well\n{written},well\n")
+    assert refused("folder", None, table) == (
+        f"ids twice in {table}: a/1 (a/1.png and {written}); delete one row of each"
+    )
+
+
+def test_labels_that_differ_in_zeros_are_asked_about(listed, refused):
+    table = listed("file,label\na/1.png,01\na/2.png,1\nb/3.png,2\n")
+    assert refused("folder", None, table).startswith(f"classes '1' and '01' in {table} differ in ")
+
+
 def test_columns_by_the_names_that_people_give_them(listed, scan):
     text = "Filename,Diagnosis,Patient_ID,split,age\n" + (
         "a/1.png,sick,x,train,5\na/2.png,well,x,train,6\nb/3.png,sick,y,test,7\n4.jpg,well,z,val,8\n"

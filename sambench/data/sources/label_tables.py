@@ -78,12 +78,13 @@ def list_labelled(
     samples, absent = match(table, _images(root, table, problems), every, problems)
     missing = [id for id, label in absent.items() if label in chosen]
     problems.check()
-    if not samples and missing:
+    if missing and len({sample.label for sample in samples}) < 2:
         found = (file.relative_to(root).as_posix() for file in find_files(root, deep=True))
         files = sorted(found, key=natural)
         beside = f"files are {some(files, limit=3)}" if files else "no image there"
+        rows = len(missing) + len(samples)
         raise DataError(
-            f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
+            f"no file for {len(missing)} of {rows} rows of {path} in {root}: "
             f"{some(missing, limit=3)}; {beside}; write the names as the files have them"
         )
     return make_listing(
@@ -248,6 +249,10 @@ def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
             id = file.removesuffix(path.suffix) if path.suffix.lower() in known else file
             images[text] = Sample(id=id, path=path, file=file, label="")
             if (other := written.setdefault(id, text)) != text:
+                if images[other].path == path:
+                    thing = f"{id} ({other} and {text})"
+                    problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
+                    continue
                 thing = f"{id} ({images[other].file} and {file})"
                 problems.add(f"ids with two image files in {root}", thing, "rename one of each")
     return images
