@@ -122,6 +122,9 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
             "add images to train on"
         )
     root = Path(os.path.commonpath([trained.root.absolute(), tested.root.absolute()]))
+    missing, other = trained.missing, tested.missing
+    one_table = trained.checksums == tested.checksums != {}  # each row is of one of the folders
+    missing = tuple(id for id in missing if id in other) if one_table else missing + other
     samples: list[Sample] = []
     checksums: dict[str, str] = {}
     for part, listing in (("train", trained), ("test", tested)):
@@ -146,7 +149,7 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         samples,
         notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
         checksums=checksums,
-        missing=(*trained.missing, *tested.missing),
+        missing=missing,
     )
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sambench.data.assembling import assemble
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.class_folders import refuse_misspelled
@@ -314,6 +316,15 @@ def test_separate_sources_for_training_and_testing(plant, tmp_path):
     }
     assert prepared.manifest["account"]["found"] == 6
     assert prepared.manifest["account"]["passed"] == {".txt": ["extra.txt"]}
+
+
+def test_one_table_for_both_sources(plant, tmp_path):
+    train, test = plant("1.png", "2.png", root="a"), plant("3.png", "4.png", root="b")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n1.png,p\n2.png,q\n3.png,p\n4.png,q\n5.png,q\n")
+    listing, _ = assemble(sources.get("folder"), replace(both(train, test), table=table))
+    assert [one.id for one in listing.samples] == ["train/1", "train/2", "test/3", "test/4"]
+    assert listing.missing == ("5.png",)
 
 
 def test_a_class_that_only_the_test_source_has(plant, tmp_path):
