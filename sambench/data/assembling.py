@@ -63,14 +63,21 @@ def _one(source: Source, request: Request) -> Listing:
     listing, every = source.scan(request), request.options.get("pages") == "all"
     for fault in _faults(listing) if isinstance(listing, Listing) else ("is no Listing",):
         raise DataError(f"what the scan of dataset {source.name!r} returns {fault}; mend it")
-    samples: list[Sample] = []
     shipped = str(getattr(source.scan, "__module__", "")).startswith("sambench.")
     # others may list images in the order of a folder or a set, which is another one each time
-    for sample in listing.samples if shipped else sorted(listing.samples, key=lambda s: s.path):
-        patient, frames = sample.facts.get("patient"), 1
-        if sample.pixels is None and (every or is_dicom(sample.path)):
-            told, frames = read_header(sample.path)
-            patient = patient or told
+    listed = listing.samples if shipped else sorted(listing.samples, key=lambda s: s.path)
+    files = (s.path for s in listed if s.pixels is None and (every or is_dicom(s.path)))
+    headers = {path: read_header(path) for path in files}
+    # whom a header and, of some images alone, the source name is one patient in the others too
+    named = {
+        headers[s.path][0]: patient
+        for s in listed
+        if s.path in headers and (patient := s.facts.get("patient"))
+    } | {None: None}
+    samples: list[Sample] = []
+    for sample in listed:
+        told, frames = headers.get(sample.path, (None, 1))
+        patient = sample.facts.get("patient") or named.get(told, told)
         several = every and frames > 1
         patient = patient or (sample.id if several else None)
         facts = {**sample.facts, "patient": patient} if patient else sample.facts

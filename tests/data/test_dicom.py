@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sambench.data import decoding
+from sambench.data.assembling import assemble
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
@@ -177,6 +178,21 @@ def test_patients_are_groups_and_nothing_else_of_them_is_kept(tmp_path):
         assert secret not in kept
     assert any("16-bit images read as 12 bits" in note for note in prepared.manifest["notes"])
     assert prepared.images.max() > 240  # the range of 12 bits, not of 16
+
+
+def test_a_patient_whom_the_table_names_in_some_images_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (4, 8, 8), dtype=np.uint16)
+    for number, patient in enumerate(("one", "one", "two", "")):
+        written(tmp_path / f"{number}.dcm", pixels[number], PatientID=patient)
+    written(tmp_path / "4.dcm", pixels[0], PatientID="")
+    table = tmp_path / "t.csv"
+    table.write_text("file,label,patient\n0,a,\n1,b,P07\n2,a,\n3,b,P08\n4,b,\n")
+    source = sources.get("folder")
+    listing, _ = assemble(source, Request(table=table, options=source.resolve({})))
+    patients = [one.facts.get("patient") for one in listing.samples]
+    assert patients[:2] == ["P07", "P07"]
+    assert patients[2].startswith("patient-")
+    assert patients[3:] == ["P08", None]
 
 
 def test_removed_names_are_no_patient(tmp_path):
