@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     classes of two folders differ, a patient seems to be written in several ways, or names cannot be
     kept in a table of text.
     """
-    listing = _one(source, request)
+    patients: dict[str, str] = {}  # as they are spelled first, by `same_name`
+    listing = _one(source, request, patients)
     places = [(listing, request.folder)]
     if request.test is not None:
         one, other = ((path or request.test).resolve() for path in (request.folder, request.test))
@@ -40,10 +41,11 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
                 f"--test-source {request.test} needs a `--source DIR` beside it, and neither may "
                 "lie in the other"
             )
-        tested = _one(source, replace(request, folder=request.test))
+        tested = _one(source, replace(request, folder=request.test), patients)
         places.append((tested, request.test))
         listing = _joined(listing, tested)
-    listing = _spelled_alike(listing, ask=request.options.get("similar") == "refuse")
+    if request.options.get("similar") == "refuse":
+        _ask_about(patients.values(), listing.root)
     texts = (t for s in listing.samples for t in (s.id, s.file, s.label, *s.facts.values()))
     strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
     if strange:
@@ -55,10 +57,11 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     return replace(listing, notes=notes), take_stock(*places)
 
 
-def _one(source: Source, request: Request) -> Listing:
+def _one(source: Source, request: Request, patients: dict[str, str]) -> Listing:
     """List one folder: a sample for each page that is wanted, with the patient of a DICOM file.
 
     The pages of a file stay together in splits: where no patient is known, the file is the group.
+    A patient is spelled as in `patients`, to which new ones are added.
     """
     listing, every = source.scan(request), request.options.get("pages") == "all"
     for fault in _faults(listing) if isinstance(listing, Listing) else ("is no Listing",):
@@ -72,12 +75,13 @@ def _one(source: Source, request: Request) -> Listing:
     named = {
         headers[s.path][0]: patient
         for s in listed
-        if s.path in headers and (patient := s.facts.get("patient"))
+        if s.path in headers and (patient := text_of(s.facts.get("patient")))
     } | {None: None}
     samples: list[Sample] = []
     for sample in listed:
         told, frames = headers.get(sample.path, (None, 1))
-        patient = sample.facts.get("patient") or named.get(told, told)
+        written = text_of(sample.facts.get("patient")) or named.get(told, told)
+        patient = written and patients.setdefault(same_name(written), written)
         several = every and frames > 1
         patient = patient or (sample.id if several else None)
         facts = {**sample.facts, "patient": patient} if patient else sample.facts
@@ -160,29 +164,16 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     )
 
 
-def _spelled_alike(listing: Listing, *, ask: bool) -> Listing:
-    """Return the listing with one spelling of each patient and centre, the first (`same_name`).
-
-    `DataError`, if one may `ask`, where patients differ in zeros in front or separators alone.
-    """
-    spelled: dict[str, dict[str, str]] = {"patient": {}, "centre": {}}
-    samples: list[Sample] = []
-    for sample in listing.samples:
-        alike = dict(sample.facts)
-        for name in spelled.keys() & alike.keys():
-            text = text_of(alike[name])
-            alike[name] = text and spelled[name].setdefault(same_name(text), text)
-        samples.append(sample if alike == sample.facts else replace(sample, facts=alike))
+def _ask_about(patients: Iterable[str], root: Path) -> None:
+    """Refuse ids that are probably of one patient: different in zeros or separators alone."""
     bare: dict[str, list[str]] = {}
-    for name in spelled["patient"].values():
-        bare.setdefault(unseparated(name), []).append(name)
-    several = [" and ".join(map(repr, names)) for names in bare.values() if len(names) > 1]
-    if ask and several:
+    for patient in patients:
+        bare.setdefault(unseparated(patient), []).append(patient)
+    if alike := [" and ".join(map(repr, ids)) for ids in bare.values() if len(ids) > 1]:
         raise DataError(
-            f"patients of {listing.root} who differ in zeros or separators alone: {some(several)}; "
+            f"patients of {root} who differ in zeros or separators alone: {some(alike)}; "
             "write each in one way, or `--set similar=keep` if they are different patients"
         )
-    return replace(listing, samples=tuple(samples))
 
 
 def _shortfall(source: Source, listing: Listing) -> Iterator[str]:

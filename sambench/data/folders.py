@@ -49,9 +49,7 @@ def same_name(name: str) -> str:
 
 
 def unseparated(name: str) -> str:
-    """Return a name without what separates its words, and zeros in front or as a fraction.
-
-    Two numbers stay apart.
+    """Return a name without separators of words, but of two numbers, and zeros that mean nothing.
 
     >>> unseparated("P-007"), unseparated("p7.0"), unseparated("1-23")
     ('p7', 'p7', '1 23')

@@ -340,19 +340,16 @@ def test_an_id_of_two_lines_is_refused(tmp_path: Path) -> None:
         assemble(source, Request())
 
 
-def test_a_patient_and_a_centre_have_one_spelling(tmp_path: Path) -> None:
+def test_a_patient_has_one_spelling(tmp_path: Path) -> None:
     told = (12, "12", 12.0, " 12 ", "P07", "p07\u200b", "P 8", None, 0)
-    centres = ("GDPH", "gdph ", None, "", "GDPH", 1, "1", "SYSUCC", "B")
     samples = tuple(
-        sample(f"{place}", "ab"[place % 2], GREY, patient=patient, centre=centre)
-        for place, (patient, centre) in enumerate(zip(told, centres, strict=True))
+        sample(f"{place}", "ab"[place % 2], GREY, patient=patient)
+        for place, patient in enumerate(told)
     )
     listing = Listing(root=tmp_path, layout="", classes=("a", "b"), samples=samples)
     source = Source(name="mine", summary="", scan=lambda request: listing, image_size=8)
     alike = [one.facts["patient"] for one in assemble(source, Request())[0].samples]
     assert alike == ["12", "12", "12", "12", "P07", "P07", "P 8", None, "0"]
-    found = [one.facts["centre"] for one in assemble(source, Request())[0].samples]
-    assert found == ["GDPH", "GDPH", None, None, "GDPH", "1", "1", "SYSUCC", "B"]
 
 
 @pytest.mark.parametrize(
