@@ -54,7 +54,7 @@ def unseparated(name: str) -> str:
     >>> unseparated("P-007"), unseparated("p7.0"), unseparated("1-23")
     ('p7', 'p7', '1 23')
     """
-    name = re.sub(r"(?<!\d)0+(?=\d)|(?<=\d)\.0+$", "", same_name(name))
+    name = re.sub(r"(?<!\d)0+(?=\d)|(?<=\d)[.,]0+$", "", same_name(name))
     name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", name)
     return re.sub(r"(?<!\d) | (?!\d)", "", name)
 

@@ -354,12 +354,19 @@ def test_a_patient_has_one_spelling(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("12", "012"), ("12.0", "12"), ("P-07", "P07"), ("P_7", "p07"), ("S1-01", "S1-1")],
+    [
+        ("12", "012"),
+        ("12.0", "12"),
+        ("7", "7,0"),
+        ("P-07", "P07"),
+        ("P_7", "p07"),
+        ("S1-01", "S1-1"),
+    ],
 )
 def test_a_patient_who_seems_to_be_written_in_two_ways_is_asked_about(plant, one, other):
     root = plant("1.png", "2.png", "3.png")
     table = root / "t.csv"
-    table.write_text(f"file,label,patient\n1,a,{one}\n2,b,{other}\n3,a,x\n")
+    table.write_text(f"file;label;patient\n1;a;{one}\n2;b;{other}\n3;a;x\n")
     with pytest.raises(DataError) as caught:
         assemble(FOLDER, request(root, table))
     assert str(caught.value) == (
