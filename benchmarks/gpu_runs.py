@@ -162,4 +162,5 @@ def hessian_vector(workload: Workload, device: torch.device, seconds: float) -> 
     found: dict[str, Any] = {name: timing.to_dict() for name, timing in timings.items()}
     if len(timings) == 2:
         found["product_over_pass"] = round(timings["product"].ms / timings["pass"].ms, 3)
+    found["product_error"] = operator.product_error  # 1e-3 and more: of TensorFloat-32
     return {**found, **({"failed": failed} if failed else {})}

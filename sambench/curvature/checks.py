@@ -15,7 +15,7 @@ from torch.autograd.functional import vhp, vjp
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from sambench.curvature.evaluation import Batch
+from sambench.curvature.evaluation import Batch, exact_arithmetic
 from sambench.curvature.graph import naming_the_operation
 from sambench.curvature.objective import Objective
 from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
@@ -224,7 +224,7 @@ def _disagreement(
 
 
 def _product(function: Function, point: Tensors, along: Tensors) -> Tensors:
-    with naming_the_operation():
+    with exact_arithmetic(point[0].device), naming_the_operation():
         product: Tensors = vhp(function, point, along)[1]
     return product
 

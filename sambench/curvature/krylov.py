@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
+from sambench.curvature.evaluation import exact_arithmetic
 from sambench.curvature.vectors import SymmetricOperator, dot, norm, rounding_of
 from sambench.errors import CurvatureError
 
@@ -54,9 +55,10 @@ class Basis:
     def subtract_from(self, vector: Tensor) -> Floats:
         """Make one pass of that, and return the components removed, of shape (len(self),)."""
         removed = []
-        for block in self._filled():
-            removed.append(block.mv(vector))
-            vector.addmv_(block.T, removed[-1], alpha=-1)
+        with exact_arithmetic(vector.device):
+            for block in self._filled():
+                removed.append(block.mv(vector))
+                vector.addmv_(block.T, removed[-1], alpha=-1)
         return torch.cat(removed).double().cpu().numpy() if removed else np.empty(0)
 
     def combine(self, coefficients: Floats) -> Tensor:
@@ -64,7 +66,9 @@ class Basis:
         blocks = self._filled()
         weights = torch.from_numpy(coefficients.copy()).to(blocks[0])
         parts = torch.split(weights, [len(block) for block in blocks])
-        rows = sum((part.T @ block for part, block in zip(parts, blocks, strict=True)), start=0.0)
+        with exact_arithmetic(weights.device):
+            pairs = zip(parts, blocks, strict=True)
+            rows = sum((part.T @ block for part, block in pairs), start=0.0)
         assert isinstance(rows, Tensor)
         return rows.div_(torch.tensor([norm(row) for row in rows]).to(rows).unsqueeze(-1))
 
