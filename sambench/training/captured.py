@@ -35,6 +35,8 @@ out, make 1e-1 and more."""
 
 TOLERANCE = 1e-3  # likewise in all else (moments, statistics, loss), which follows gradients
 
+BESIDE = 1.1  # times a graph's memory must be left: a step of another shape takes it beside that
+
 
 class Refused(Exception):
     """The step cannot be captured; the message says why, the step was taken as usual."""
@@ -212,6 +214,7 @@ class Graph:
         """Record the work; what it does in Python is done now, and never again.
 
         Only this thread is kept from calls that a capture forbids: others may go on with theirs.
+        A graph beside whose memory a step would find too little of its own is Refused.
         A capture that breaks off leaves torch on the graph's stream, and its generator and, before
         2.12, its allocator believing that the capture is still under way, so that memory used on
         two streams is never free again (pytorch issue 180395); so all of it is put back here.
@@ -220,6 +223,8 @@ class Graph:
             place = torch.cuda.current_device()
             generator = torch.cuda.default_generators[place]
             before = generator.clone_state()
+            torch.cuda.empty_cache()  # a capture begins so, and the graph's memory is what is new
+            reserved = torch.cuda.memory_reserved(place)
             try:
                 with torch.cuda.graph(
                     self._graph,
@@ -234,6 +239,11 @@ class Graph:
                     torch._C._cuda_endAllocateToPool(place, self.pool)
                     torch._C._cuda_releasePool(place, self.pool)
                 raise
+            kept = torch.cuda.memory_reserved(place) - reserved
+            free, _ = torch.cuda.mem_get_info(place)
+        if BESIDE * kept > free:
+            keeps, left = f"a graph keeps {kept / 1e9:.1f} GB", f"{free / 1e9:.1f} GB are left"
+            raise Refused(f"{keeps}, steps beside it take as much, and {left}")
 
     def replay(self) -> None:
         """Do the recorded work on the same memory."""

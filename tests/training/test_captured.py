@@ -14,7 +14,8 @@ from torch import nn
 
 from sambench.optim import oracle, vector
 from sambench.optim.method import optimizers
-from sambench.training.captured import Graph, graphs_of, stream_for
+from sambench.training.captured import Graph, Refused, graphs_of, stream_for
+from sambench.training.engine import Choice
 from sambench.training.loop import Interrupted, Training
 from tests.training.tape import Tape
 from tests.training.test_loop import told, training, weights
@@ -167,6 +168,63 @@ def test_a_capture_that_breaks_off_ends_the_use_of_earlier_ones(tmp_path: Path) 
     assert same(run, usual)
 
 
+class Greedy(Tape):
+    def record(self, work: Any) -> None:
+        super().record(work)
+        raise Refused("a graph keeps 8.0 GB")
+
+
+def test_a_graph_that_is_too_large_leaves_no_trace(tmp_path: Path) -> None:
+    usual = training(tmp_path / "usual", **settings("sam"))
+    usual.run()
+    run = training(tmp_path / "large", graphs=Greedy, **settings("sam"))
+    run.run()
+    assert run.engine.captured == Choice(False, "a graph keeps 8.0 GB")
+    assert same(run, usual)
+
+
+class States:
+    """A GPU's generator."""
+
+    def clone_state(self) -> str:
+        return "before"
+
+    def graphsafe_set_state(self, state: str) -> None:
+        assert state == "before"
+
+
+def graph_of(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Graph:
+    """Return a graph on a device of which nothing is real."""
+    for name, stand_in in {
+        **{"device": nullcontext, "stream": nullcontext, "current_stream": lambda: None},
+        **{"CUDAGraph": SimpleNamespace, "current_device": lambda: 1, "empty_cache": lambda: None},
+        "default_generators": (None, States()),
+        **given,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    return Graph(torch.device("cuda:1"), cast(torch.cuda.Stream, None), "pool")
+
+
+@pytest.mark.parametrize(("free", "fits"), [(3.4e9, True), (3.2e9, False)])
+def test_a_graph_leaves_memory_for_steps_beside_it(
+    monkeypatch: pytest.MonkeyPatch, free: float, fits: bool
+) -> None:
+    """What it keeps is not given to others: a step of another shape would want for memory."""
+    reserved = iter([2_000_000_000, 5_000_000_000])
+    graph = graph_of(
+        monkeypatch,
+        graph=lambda *given, **named: nullcontext(),
+        memory_reserved=lambda place: next(reserved),
+        mem_get_info=lambda place: (free, 16e9),
+    )
+    if fits:
+        graph.record(lambda: None)
+        return
+    said = "a graph keeps 3.0 GB, steps beside it take as much, and 3.2 GB are left"
+    with pytest.raises(Refused, match=said):
+        graph.record(lambda: None)
+
+
 @pytest.mark.parametrize("under_way", [True, False])
 def test_a_broken_capture_is_ended_for_the_allocator(
     monkeypatch: pytest.MonkeyPatch, under_way: bool
@@ -184,17 +242,10 @@ def test_a_broken_capture_is_ended_for_the_allocator(
             raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
         told.append(("ended", place, pool))
 
-    states = SimpleNamespace(clone_state=lambda: "before", graphsafe_set_state=lambda state: None)
-    for name, stand_in in {
-        **{"device": nullcontext, "stream": nullcontext, "current_stream": lambda: None},
-        **{"CUDAGraph": SimpleNamespace, "graph": breaking, "current_device": lambda: 1},
-        "default_generators": (None, states),
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, stand_in)
+    graph = graph_of(monkeypatch, graph=breaking, memory_reserved=lambda place: 0)
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
     release = lambda place, pool: told.append(("released", place, pool))  # noqa: E731
     monkeypatch.setattr(torch._C, "_cuda_releasePool", release, raising=False)
-    graph = Graph(torch.device("cuda:1"), cast(torch.cuda.Stream, None), "pool")
     with pytest.raises(RuntimeError, match="previous error"):
         graph.record(lambda: None)
     assert told == ([("ended", 1, "pool"), ("released", 1, "pool")] if under_way else [])

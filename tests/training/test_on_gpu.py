@@ -113,6 +113,16 @@ def test_a_capture_that_fails_leaves_the_run_and_its_generator_alone(tmp_path: P
     assert torch.cuda.memory_allocated(GPU) < before + 2**20
 
 
+def test_a_graph_that_leaves_too_little_memory_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run_of(tmp_path / "usual", **{**on_sgd("sam"), "capture": "never"})
+    monkeypatch.setattr("sambench.training.captured.BESIDE", 1e9)
+    run = run_of(tmp_path / "given up", **on_sgd("sam"))
+    assert run.engine.captured.reason.startswith("a graph keeps 0.0 GB")
+    compare(run, usual)
+
+
 @pytest.mark.parametrize("capture", ["never", "always"])
 def test_a_step_waits_for_nothing(
     tmp_path: Path, capture: str, monkeypatch: pytest.MonkeyPatch
