@@ -9,7 +9,7 @@ noise. Sharpness and curvature are therefore measured in float32, whatever a run
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,17 @@ def numerics(precision: str) -> Iterator[None]:
 
     torch allows it in convolutions by default, which would make "fp32" a lie on a GPU.
     """
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-    try:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    kinds: list[Any] = [matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
+    newer = [(kind, "fp32_precision") for kind in kinds if hasattr(kind, "fp32_precision")]
+    exact = precision == "fp32"
+    values = {"allow_tf32": not exact, "fp32_precision": "ieee" if exact else "tf32"}
+    with ExitStack() as stack:
+        for switch, name in ((cudnn, "allow_tf32"), (matmul, "allow_tf32"), *newer):
+            with suppress(RuntimeError):  # an older one, where somebody has set a newer one
+                stack.callback(setattr, switch, name, getattr(switch, name))
+                setattr(switch, name, values[name])
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -104,5 +109,7 @@ def rounded(tensor: Tensor, precision: str) -> Tensor:
 
 
 def rounds(precision: str, device: torch.device) -> bool:
-    """Whether passes in a precision round the weights: TensorFloat-32 is a GPU's only."""
-    return precision == "bf16" or (precision == "tf32" and device.type == "cuda")
+    """Whether passes in a precision round the weights; few GPUs before 2020 have TensorFloat-32."""
+    if precision != "tf32" or device.type != "cuda":
+        return precision == "bf16"
+    return not torch.version.hip and torch.cuda.get_device_capability(device) >= (8, 0)

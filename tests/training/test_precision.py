@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.optim import build
-from sambench.training.precision import RoundingWatch, rounded, rounds
+from sambench.training.precision import RoundingWatch, numerics, rounded, rounds
 from tests.training.test_loop import training
 
 
@@ -75,10 +75,39 @@ def test_small_steps_vanish_and_large_ones_do_not() -> None:
     assert ratio == pytest.approx(1.0, abs=0.01)
 
 
-def test_where_precisions_round() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda:0")
-    assert [rounds(p, cpu) for p in ("fp32", "tf32", "bf16")] == [False, False, True]
-    assert [rounds(p, gpu) for p in ("fp32", "tf32", "bf16")] == [False, True, True]
+@pytest.mark.parametrize(
+    ("device", "capability", "hip", "tf32"),
+    [
+        ("cpu", None, None, False),
+        ("cuda:0", (7, 5), None, False),  # a T4
+        ("cuda:0", (8, 0), None, True),  # an A100
+        ("cuda:0", (9, 4), "6.4", False),  # of AMD
+    ],
+)
+def test_where_precisions_round(
+    monkeypatch: pytest.MonkeyPatch, device: str, capability: object, hip: str | None, tf32: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    found = [rounds(p, torch.device(device)) for p in ("fp32", "tf32", "bf16")]
+    assert found == [False, tf32, True]
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="older PyTorch")
+def test_newer_switches_that_somebody_set_are_turned_and_put_back() -> None:
+    """From then on torch refuses to read the older one."""
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [matmul.fp32_precision, convolution.fp32_precision]
+    matmul.fp32_precision = "tf32"
+    try:
+        with pytest.raises(RuntimeError, match="legacy and new"):
+            bool(matmul.allow_tf32)
+        with numerics("fp32"):
+            assert [matmul.fp32_precision, convolution.fp32_precision] == ["ieee", "ieee"]
+            assert not torch.backends.cudnn.allow_tf32
+        assert [matmul.fp32_precision, convolution.fp32_precision] == ["tf32", before[1]]
+    finally:
+        matmul.fp32_precision, convolution.fp32_precision = before
 
 
 def test_a_run_in_bf16_tells_once_and_one_in_fp32_has_nothing_to_tell(tmp_path: Path) -> None:
