@@ -71,12 +71,14 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     """
     import torch
 
-    count = torch.cuda.device_count()
+    # without CUDA `device_count` is what the driver has, be it too old for this torch
+    count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
     if name is None:
-        if torch.cuda.is_available():
+        if count:
             several = f"of {count} CUDA devices; --devices takes several"
             return torch.device("cuda:0"), f"the first {several if count > 1 else 'CUDA device'}"
-        return torch.device("cpu"), "no CUDA device here"
+        unused = torch.cuda.device_count()
+        return torch.device("cpu"), _why_no_cuda() if unused else "no CUDA device here"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -91,11 +93,14 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
 
 
 def _why_no_cuda() -> str:
-    """Say why torch finds no CUDA device at all."""
+    """Say why torch has no CUDA device to use."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if torch.version.cuda is None:
+    if torch.cuda.device_count():
+        said = f"CUDA {torch.version.cuda} of this torch does not start; mostly the driver is older"
+        return f"{said}: `nvidia-smi` tells up to which CUDA it goes, pytorch.org has torch for it"
+    if not (torch.version.cuda or torch.version.hip):
         return "this torch is built without CUDA; pytorch.org has the command that installs one"
     if visible is not None and not re.match(r"\s*[0-9GM]", visible):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs; unset it"

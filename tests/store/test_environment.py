@@ -71,6 +71,20 @@ def test_the_best_device_without_a_gpu() -> None:
     assert environment.choose_device(None) == (CPU, "no CUDA device here")
 
 
+def test_a_gpu_whose_driver_is_too_old_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch counts it all the same, by the driver's own list, and fails at its first use."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    device, reason = environment.choose_device(None)
+    assert device == CPU
+    assert reason.startswith("CUDA 13.0 of this torch does not start; mostly the driver is older")
+    with pytest.raises(DeviceError) as caught:
+        environment.choose_device("cuda")
+    assert str(caught.value) == f"device cuda is not there ({reason}); use --device cpu"
+    assert environment.choose_device("cpu") == (CPU, "as asked")
+
+
 @pytest.mark.usefixtures("two_gpus")
 def test_the_best_device_with_gpus() -> None:
     chosen = environment.choose_device(None)
