@@ -65,9 +65,8 @@ class Basis:
         """Return unit vectors as rows from their coefficients, of shape (len(self), k)."""
         blocks = self._filled()
         weights = torch.from_numpy(coefficients.copy()).to(blocks[0])
-        parts = torch.split(weights, [len(block) for block in blocks])
+        pairs = zip(weights.split([len(block) for block in blocks]), blocks, strict=True)
         with exact_arithmetic(weights.device):
-            pairs = zip(parts, blocks, strict=True)
             rows = sum((part.T @ block for part, block in pairs), start=0.0)
         assert isinstance(rows, Tensor)
         return rows.div_(torch.tensor([norm(row) for row in rows]).to(rows).unsqueeze(-1))

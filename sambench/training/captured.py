@@ -127,13 +127,11 @@ class CapturedStep:
             before.restore()  # what Python counted while recording was not done
             self.replay(batch)
             _compare(Moment(self.rewindable), after, before)
-        except Refused:
-            after.restore()
-            raise
         except Exception as error:
             after.restore()
-            said = reason_of(error, 150)
-            raise Refused(f"capture failed: {said}") from error
+            if isinstance(error, Refused):
+                raise
+            raise Refused(f"capture failed: {reason_of(error, 150)}") from error
 
     def replay(self, batch: Batch) -> Fraction:
         """Take a step; return its passes."""
