@@ -1,6 +1,7 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run the tests: a process more than there are cores (at most eight)
 # make test-all      the same with every case of what make test samples, and other random examples
+# make test-gpu      what needs a GPU, which all other tests leave alone
 # make test-processors   what depends on arithmetic, in nine ways: the instructions that torch, MKL,
 #              oneDNN and OpenBLAS use (plain, AVX2, AVX-512) by one, two and four threads;
 #              and once with other processors simulated (tests/nudge.py);
@@ -21,7 +22,8 @@ PARALLEL = -n auto --dist loadfile --no-loadscope-reorder
 WAYS = default-1 default-2 default-4 avx2-1 avx2-2 avx2-4 avx512-1 avx512-2 avx512-4 nudged-1
 TESTS = tests
 
-.PHONY: install demo test test-all test-processors $(WAYS) test-lowest check docs bench bench-gpu
+.PHONY: install demo test test-all test-gpu test-processors $(WAYS) test-lowest check docs bench \
+  bench-gpu
 
 install: $(INSTALLED)
 
@@ -34,6 +36,10 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	.venv/bin/python -m pytest $(PARALLEL) --hypothesis-profile=anew
+
+test-gpu: $(INSTALLED)
+	SAMBENCH_TEST_GPU=1 .venv/bin/python -m pytest tests/training/test_on_gpu.py \
+	  tests/training/test_compiled.py
 
 # ATEN_CPU_CAPABILITY is torch's choice, which it does not check against the processor; the
 # libraries below it choose for themselves and are told as well.

@@ -7,6 +7,8 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core, and so one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "SAMBENCH_TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU is not chosen, nor its bits compared
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that tests start compile but once
 
 import copy

@@ -104,7 +104,8 @@ def _why_no_cuda() -> str:
         return "this torch is built without CUDA; pytorch.org has the command that installs one"
     if visible is not None and not re.match(r"\s*[0-9GM]", visible):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs; unset it"
-    return "no GPU answers: `nvidia-smi` tells whether there is one and its driver is loaded"
+    which = f" of CUDA_VISIBLE_DEVICES={visible!r}" if visible else ""
+    return f"no GPU{which} answers: `nvidia-smi` tells which there are and if a driver is loaded"
 
 
 def choose_kernels(kernels: str, device: torch.device) -> str:

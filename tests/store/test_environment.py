@@ -143,16 +143,17 @@ def test_other_errors_are_left_as_they_are() -> None:
         torch.zeros(2, 3) @ torch.zeros(2, 3)
 
 
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize(
     ("cuda", "visible", "why"),
     [
         (None, None, "this torch is built without CUDA"),
         ("13.0", "", "CUDA_VISIBLE_DEVICES='' hides all GPUs"),
         ("13.0", "-1", "CUDA_VISIBLE_DEVICES='-1' hides all GPUs"),
-        ("13.0", "0,1", "no GPU answers: `nvidia-smi` tells"),
-        ("13.0", " 0, 1", "no GPU answers: `nvidia-smi` tells"),
-        ("13.0", "GPU-5ebe9f43", "no GPU answers: `nvidia-smi` tells"),
-        ("13.0", "MIG-5ebe9f43", "no GPU answers: `nvidia-smi` tells"),
+        ("13.0", "0,1", "no GPU of CUDA_VISIBLE_DEVICES='0,1' answers: `nvidia-smi` tells"),
+        ("13.0", " 0, 1", "no GPU of CUDA_VISIBLE_DEVICES=' 0, 1' answers: `nvidia-smi` tells"),
+        ("13.0", "GPU-5e", "no GPU of CUDA_VISIBLE_DEVICES='GPU-5e' answers: `nvidia-smi` tells"),
+        ("13.0", "MIG-5e", "no GPU of CUDA_VISIBLE_DEVICES='MIG-5e' answers: `nvidia-smi` tells"),
         ("13.0", None, "no GPU answers: `nvidia-smi` tells"),
     ],
 )
