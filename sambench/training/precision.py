@@ -26,16 +26,18 @@ def numerics(precision: str) -> Iterator[None]:
 
     torch allows it in convolutions by default, which would make "fp32" a lie on a GPU.
     """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    kinds: list[Any] = [matmul, getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
-    newer = [(kind, "fp32_precision") for kind in kinds if hasattr(kind, "fp32_precision")]
-    exact = precision == "fp32"
-    values = {"allow_tf32": not exact, "fp32_precision": "ieee" if exact else "tf32"}
+    older: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    kinds = [older[1], getattr(older[0], "conv", None), getattr(older[0], "rnn", None)]
+    newer = [kind for kind in kinds if hasattr(kind, "fp32_precision")]  # from torch 2.9 on
     with ExitStack() as stack:
-        for switch, name in ((cudnn, "allow_tf32"), (matmul, "allow_tf32"), *newer):
-            with suppress(RuntimeError):  # an older one, where somebody has set a newer one
-                stack.callback(setattr, switch, name, getattr(switch, name))
-                setattr(switch, name, values[name])
+        for kind in newer:
+            stack.callback(setattr, kind, "fp32_precision", kind.fp32_precision)
+        for backend in older:
+            with suppress(RuntimeError):  # torch reads none where somebody has set a newer one
+                stack.callback(setattr, backend, "allow_tf32", backend.allow_tf32)
+                backend.allow_tf32 = precision != "fp32"
+        for kind in newer:
+            kind.fp32_precision = "ieee" if precision == "fp32" else "tf32"
         yield
 
 

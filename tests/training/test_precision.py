@@ -96,18 +96,23 @@ def test_where_precisions_round(
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="older PyTorch")
 def test_newer_switches_that_somebody_set_are_turned_and_put_back() -> None:
     """From then on torch refuses to read the older one."""
-    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn.conv
-    before = [matmul.fp32_precision, convolution.fp32_precision]
-    matmul.fp32_precision = "tf32"
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    switches = (matmul, cudnn.conv, cudnn.rnn)
+    before = [switch.fp32_precision for switch in switches]
+    theirs = ["tf32", "ieee", "tf32"]
     try:
-        with pytest.raises(RuntimeError, match="legacy and new"):
-            bool(matmul.allow_tf32)
-        with numerics("fp32"):
-            assert [matmul.fp32_precision, convolution.fp32_precision] == ["ieee", "ieee"]
-            assert not torch.backends.cudnn.allow_tf32
-        assert [matmul.fp32_precision, convolution.fp32_precision] == ["tf32", before[1]]
+        for switch, value in zip(switches, theirs, strict=True):
+            switch.fp32_precision = value
+        for older in (matmul, cudnn):
+            with pytest.raises(RuntimeError, match="legacy and new"):
+                bool(older.allow_tf32)
+        for precision, value in (("fp32", "ieee"), ("tf32", "tf32")):
+            with numerics(precision):
+                assert [switch.fp32_precision for switch in switches] == [value] * 3
+            assert [switch.fp32_precision for switch in switches] == theirs
     finally:
-        matmul.fp32_precision, convolution.fp32_precision = before
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
 
 
 def test_a_run_in_bf16_tells_once_and_one_in_fp32_has_nothing_to_tell(tmp_path: Path) -> None:
