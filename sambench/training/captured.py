@@ -171,7 +171,7 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
 
     Each kind of state is compared as a whole: |found - expected| over |expected - before|.
     """
-    squares: dict[str, list[Tensor]] = {}
+    squares: dict[str, Tensor] = {}
     for name, tensor in expected.tensors.items():
         if not tensor.is_floating_point():
             if not tensor.dtype == torch.bool and not torch.equal(found.tensors[name], tensor):
@@ -179,11 +179,10 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
             continue
         wrong = (found.tensors[name].double() - tensor.double()).square().sum()
         step = (tensor.double() - before.tensors[name].double()).square().sum()
-        sums = squares.setdefault(name[0], [torch.zeros_like(wrong), torch.zeros_like(step)])
-        sums[0], sums[1] = sums[0] + wrong, sums[1] + step
-    for kind, (wrong, step) in squares.items():
+        squares[name[0]] = squares.get(name[0], 0.0) + torch.stack([wrong, step])
+    for kind, sums in squares.items():
         allowed = WEIGHT_TOLERANCE if kind == WEIGHTS else TOLERANCE
-        off, moved = float(wrong.sqrt()), float(step.sqrt())
+        off, moved = sums.sqrt().tolist()
         if not off <= allowed * moved:
             share = f"{off / moved:.2g} of the step" if moved else f"{off:.2g}"
             raise Refused(f"its first replay was off by {share} in the {kind}")
@@ -238,8 +237,7 @@ class Graph:
                     torch._C._cuda_releasePool(place, self.pool)
                 raise
             kept = torch.cuda.memory_reserved(place) - reserved
-            free, _ = torch.cuda.mem_get_info(place)
-        if BESIDE * kept > free:
+        if BESIDE * kept > (free := torch.cuda.mem_get_info(place)[0]):
             keeps, left = f"a graph keeps {kept / 1e9:.1f} GB", f"{free / 1e9:.1f} GB are left"
             raise Refused(f"{keeps}, steps beside it take as much, and {left}")
 
