@@ -18,7 +18,7 @@ from sambench.errors import DeviceError, SambenchWarning
 from sambench.store import environment
 from sambench.store.sections.training import Earlier
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 FUSED = {
     "flash": (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     "memory": (
@@ -135,6 +135,18 @@ def test_memory_that_runs_out_is_said(error: Exception, monkeypatch: pytest.Monk
         with pytest.raises(DeviceError) as caught, place:
             raise error
         assert str(caught.value).startswith(f"the memory of {device} ran out{said}; run fewer")
+
+
+def test_a_gpu_without_room_for_cuda_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others hold all of it, so that it cannot be asked either."""
+
+    def begin(*device: object) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", begin)
+    with pytest.raises(DeviceError) as caught, environment.naming_lack_of_memory(GPU):
+        begin()
+    assert str(caught.value).startswith("the memory of cuda:0 ran out; run fewer at once")
 
 
 def test_other_errors_are_left_as_they_are() -> None:
