@@ -5,12 +5,16 @@ Elsewhere `test_captured.py` does the same on a tape, and these are skipped.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
+from sambench.curvature import HessianOperator, eigenvalues, trace
 from sambench.store.environment import choose_kernels
 from sambench.training.loop import Interrupted, Training
 from tests.training.test_captured import ALIKE, DIFFERING, Reading, settings
@@ -155,7 +159,7 @@ def test_precisions_are_captured_and_rounding_is_told(tmp_path: Path, precision:
 
 def test_convolutions_run_channels_last(tmp_path: Path) -> None:
     run = run_of(tmp_path, **settings("sam"))
-    run.model.insert(0, torch.nn.Conv2d(3, 3, 1).to(GPU))  # type: ignore[operator]
+    run.model.insert(0, nn.Conv2d(3, 3, 1).to(GPU))  # type: ignore[operator]
     again = training(tmp_path / "again", device=GPU, **settings("sam"))
     assert not again.engine.described()["channels_last"]  # one convolution is no such network
     from sambench.training.engine import layout_of
@@ -174,12 +178,45 @@ def test_a_compiled_network_is_captured_too(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, reference[name], rtol=1e-3, atol=1e-4)
 
 
+class Attention(nn.Module):
+    """Five tokens of ten numbers, and their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(10, 2, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        tokens = inputs.flatten(1)[:, :50].unflatten(1, (5, 10))
+        mean: Tensor = self.inner(tokens, tokens, tokens, need_weights=False)[0].mean(dim=1)
+        return mean
+
+
+@pytest.mark.parametrize("layers", [[nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Flatten()], [Attention()]])
+def test_curvature_is_that_of_float32_whatever_torch_allows(layers: list[nn.Module]) -> None:
+    """TensorFloat-32 is off by 1e-3; fused attention has no second derivative."""
+    torch.manual_seed(0)
+    batch = torch.randn(16, 3, 8, 8), torch.arange(16) % 3
+    network = nn.Sequential(*copy.deepcopy(layers), nn.LazyLinear(3))
+    network(batch[0])
+    expected = eigenvalues(HessianOperator(network, functional.cross_entropy, [batch]), tol=1e-5)
+    torch.set_float32_matmul_precision("high")
+    try:
+        on_gpu = [(batch[0].to(GPU), batch[1].to(GPU))]
+        H = HessianOperator(network.to(GPU), functional.cross_entropy, on_gpu)
+        found = eigenvalues(H, tol=1e-5)
+        trace(H, basis=found.basis, max_matvecs=8)  # which knows the basis again
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert H.product_error < 1e-4
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_repeats_its_bits(dtype: torch.dtype) -> None:
     drawn = torch.randn(4, 2, 3, 500, 64, device=GPU, dtype=dtype)
     inputs, along = drawn[:3].requires_grad_(), drawn[3]
     found = []
     for _ in range(10):
-        result = torch.nn.functional.scaled_dot_product_attention(*inputs)
+        result = functional.scaled_dot_product_attention(*inputs)
         found += torch.autograd.grad(result, inputs, along)
     assert all(torch.equal(found[0], other) for other in found[1:])
