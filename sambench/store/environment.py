@@ -89,7 +89,7 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     if device.type == "cuda" and (device.index or 0) >= count:
         why = "" if count else f" ({_why_no_cuda()})"
         raise DeviceError(f"device {name} is not there{why}; use --device {there}")
-    return device, "as asked"
+    return torch.device("cuda:0") if name == "cuda" else device, "as asked"  # one name of each
 
 
 def _why_no_cuda() -> str:
