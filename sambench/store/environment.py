@@ -206,7 +206,7 @@ def naming_lack_of_memory(device: torch.device) -> Iterator[None]:
             with suppress(RuntimeError):  # one without room for CUDA itself cannot be asked
                 free, whole = torch.cuda.mem_get_info(device)
                 others = whole - free - torch.cuda.memory_reserved(device)
-                said = f": of its {whole / 1e9:.1f} GB other processes hold {others / 1e9:.1f} GB"
+                said = f": of its {whole / 1e9:.1f} GB CUDA and others hold {others / 1e9:.1f} GB"
         raise DeviceError(
             f"the memory of {device} ran out{said}; run fewer at once (--runs-per-device, "
             "--workers), choose another --device, or a smaller --batch-size (another run)"

@@ -132,7 +132,7 @@ def test_a_device_of_another_kind(name: str) -> None:
 def test_memory_that_runs_out_is_said(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 80 * 10**9))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 49 * 10**9)
-    for device, said in (("cpu", ""), ("cuda:1", ": of its 80.0 GB other processes hold 30.0 GB")):
+    for device, said in (("cpu", ""), ("cuda:1", ": of its 80.0 GB CUDA and others hold 30.0 GB")):
         place = environment.naming_lack_of_memory(torch.device(device))
         with pytest.raises(DeviceError) as caught, place:
             raise error
