@@ -171,7 +171,7 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
 
     Each kind of state is compared as a whole: |found - expected| over |expected - before|.
     """
-    squares: dict[str, Tensor] = {}
+    squares: dict[str, list[Tensor]] = {}
     for name, tensor in expected.tensors.items():
         if not tensor.is_floating_point():
             if not tensor.dtype == torch.bool and not torch.equal(found.tensors[name], tensor):
@@ -179,10 +179,11 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
             continue
         wrong = (found.tensors[name].double() - tensor.double()).square().sum()
         step = (tensor.double() - before.tensors[name].double()).square().sum()
-        squares[name[0]] = squares.get(name[0], 0.0) + torch.stack([wrong, step])
-    for kind, sums in squares.items():
+        sums = squares.setdefault(name[0], [torch.zeros_like(wrong), torch.zeros_like(step)])
+        sums[0], sums[1] = sums[0] + wrong, sums[1] + step
+    for kind, (wrong, step) in squares.items():
         allowed = WEIGHT_TOLERANCE if kind == WEIGHTS else TOLERANCE
-        off, moved = sums.sqrt().tolist()
+        off, moved = float(wrong.sqrt()), float(step.sqrt())
         if not off <= allowed * moved:
             share = f"{off / moved:.2g} of the step" if moved else f"{off:.2g}"
             raise Refused(f"its first replay was off by {share} in the {kind}")

@@ -20,7 +20,9 @@ from sambench.training.loop import Interrupted, Training
 from tests.training.test_captured import ALIKE, DIFFERING, Reading, settings
 from tests.training.test_loop import training, weights
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device here, or hidden: `make test-gpu` shows it"
+)
 
 GPU = torch.device("cuda:0")
 WITHIN = {"rtol": 1e-4, "atol": 1e-5}
