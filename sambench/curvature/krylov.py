@@ -153,7 +153,7 @@ class Lanczos:
             remainder.sub_(self._previous, alpha=self.betas[-1])
         removed = self.basis.subtract_from(remainder)
         beta = norm(remainder)
-        if float(np.linalg.norm(removed)) > CANCELLED * beta:
+        if math.hypot(*removed) > CANCELLED * beta:
             self.basis.subtract_from(remainder)
             beta = norm(remainder)
         if not math.isfinite(alpha + beta):

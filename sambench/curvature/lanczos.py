@@ -292,7 +292,8 @@ def _summarise(samples: list[float], tol: float) -> TraceEstimate:
     count = len(samples)
     values = torch.tensor(samples, dtype=torch.float64)
     estimate = float(values.mean())
-    stderr = float(values.std(correction=1)) / math.sqrt(count)
+    scale = 2.0 ** (math.frexp(max(map(abs, samples)))[1] - 1)  # squares may leave the range
+    stderr = scale * float((values / scale).std(correction=1)) / math.sqrt(count)
     half = stderr * float(stdtrit(count - 1, 0.5 * (1 + CONFIDENCE)))
     return TraceEstimate(
         estimate=estimate,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sambench.curvature import HessianOperator, eigenvalues
+from sambench.curvature import HessianOperator, eigenvalues, trace
 
 from .cases import (
     SPECTRA,
@@ -75,6 +75,22 @@ def test_of_a_tie_within_rounding_the_sign_is_not_certified(dtype: torch.dtype) 
         found = eigenvalues(operator, which="dominant", seed=seed)
         assert not found.converged
         assert found.matvecs < 60  # it ends where rounding leaves nothing to gain
+
+
+@pytest.mark.parametrize("exponent", [-560, 560])
+def test_squares_may_leave_the_range_of_float64(exponent: int) -> None:
+    """A power of two changes no bit of a matrix but its scale."""
+    usual, scaled = (with_spectrum(SPECTRA["network-like"]) for _ in range(2))
+    scaled.matrix *= 2.0**exponent
+    (one, total), (other, whole) = (
+        (found := eigenvalues(operator, k=2, tol=1e-6), trace(operator, basis=found.basis))
+        for operator in (usual, scaled)
+    )
+    assert other.converged
+    assert other.matvecs == one.matvecs
+    torch.testing.assert_close(other.values / 2.0**exponent, one.values, rtol=1e-12, atol=0)
+    assert whole.interval[0] / 2.0**exponent == pytest.approx(total.interval[0], rel=1e-9)
+    assert whole.stderr > 0
 
 
 def test_the_zero_matrix_has_zero_eigenvalues() -> None:
