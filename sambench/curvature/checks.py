@@ -28,6 +28,7 @@ STEPS = (1e-7, 1e-8, 1e-9, 1e-6, 1e-5, 1e-4)
 
 AGREEMENT = 1e-3  # of a tensor's part of a product
 NEGLIGIBLE = 1e-5  # of the whole product: less in one tensor is lost in the differences' rounding
+OUTPUTS = 1 << 16  # of samples whose losses are compared
 RANDOM = 1e-3  # of the largest output: more is no rounding
 SEEDS = (1, 2, 3)
 Function = Callable[..., Tensor]
@@ -84,18 +85,21 @@ def _refuse_shares_of_the_batch(objective: Objective, outputs: Tensor) -> None:
     """Refuse a loss that divides by what the samples of its batch weigh together.
 
     Class weights and `ignore_index` do in torch's losses. The loss of some samples, with targets of
-    up to eight batches, is compared with the mean of its parts: one of them, and the others.
+    up to eight batches, is compared with the mean of its parts: one of them, and the others. There
+    are as many of them as have few outputs together, since a class may be rare.
     """
     number = len(objective.batch_sizes)
     chosen = sorted({place * (number - 1) // (SAMPLES - 1) for place in range(SAMPLES)})
     loaded = [objective.load(index)[1] for index in chosen]
-    spread = [part[place * (len(part) - 1) // len(loaded)] for place, part in enumerate(loaded)]
-    targets = torch.stack([target for target in spread if target.shape == spread[0].shape])
+    rows = outputs.unflatten(0, (min(SAMPLES, objective.batch_sizes[0]), -1))  # of each sample
+    most = max(SAMPLES, OUTPUTS // max(1, rows[0].numel())) // len(loaded)
+    alike = [part for part in loaded if part.shape[1:] == loaded[0].shape[1:]]
+    targets = torch.cat([part[:: math.ceil(len(part) / most)] for part in alike])
     count = len(targets)
-    outputs = outputs[torch.arange(count, device=outputs.device) % len(outputs)]
+    rows = rows[torch.arange(count, device=rows.device) % len(rows)]
     with objective.isolated(), torch.no_grad():
         whole, first, others = (
-            objective.loss_of(outputs[part], targets[part])
+            objective.loss_of(rows[part].flatten(0, 1), targets[part])
             for part in (slice(None), slice(1), slice(1 if count > 1 else 0, None))
         )
     mean = (first + (count - 1) * others) / count

@@ -45,22 +45,30 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 class _PlainFunctions(TorchFunctionMode):
-    """Ordinary operations in place of two that torch 2.14 cannot differentiate twice.
+    """Ordinary operations in place of three that torch 2.14 cannot differentiate twice.
 
-    Fused weight normalisation fails gradgradcheck on the CPU, and the hard sigmoid (in MobileNetV3)
-    is refused.
+    Fused weight normalisation fails gradgradcheck on the CPU; the hard sigmoid (in MobileNetV3) and
+    an embedding with sparse gradients are refused.
     """
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        plain = {torch._weight_norm: _weight_norm, nn.functional.hardsigmoid: _hard_sigmoid}
+        plain = {
+            torch._weight_norm: _weight_norm,
+            nn.functional.hardsigmoid: _hard_sigmoid,
+            nn.functional.embedding: _dense_embedding,
+        }
         return plain.get(function, function)(*args, **(kwargs or {}))
 
 
 def _hard_sigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     found = nn.functional.relu6(input + 3) / 6
     return input.copy_(found) if inplace else found
+
+
+def _dense_embedding(*args: Any, **kwargs: Any) -> Tensor:
+    return nn.functional.embedding(*args, **{**kwargs, "sparse": False})
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

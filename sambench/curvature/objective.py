@@ -226,9 +226,11 @@ class Objective:
                 f"batch normalisation has no statistics of a batch of {len(inputs)} "
                 "sample: leave the batch out, or use batch_norm='eval'"
             ) from error
-        if not isinstance(outputs, Tensor):
+        if not isinstance(outputs, Tensor) or not outputs.dim():
+            kind = type(outputs).__name__
+            found = "single number, not what it finds of each sample" if kind == "Tensor" else kind
             raise CurvatureError(
-                f"the model returns a {type(outputs).__name__}: wrap it in a module that returns "
+                f"the model returns a {found}: wrap it in a module that returns "
                 "the tensor which the loss takes"
             )
         return outputs

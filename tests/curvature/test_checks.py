@@ -120,6 +120,21 @@ def test_the_hard_sigmoid_has_second_derivatives(layer: Callable[[], nn.Module])
     assert float((operator.matvec(v) - expected).norm() / expected.norm()) < 1e-7
 
 
+def test_an_embedding_with_sparse_gradients_has_the_products_of_a_dense_one() -> None:
+    data = [(torch.arange(12).reshape(4, 3) % 5, torch.tensor([0, 1, 2, 3]))]
+    products = []
+    for sparse in (True, False):
+
+        def network(sparse: bool = sparse) -> nn.Module:
+            words = nn.Embedding(5, 4, sparse=sparse)
+            return nn.Sequential(words, nn.Flatten(), nn.Tanh(), nn.Linear(12, 4))
+
+        model = build(network)
+        operator = HessianOperator(model, functional.cross_entropy, data)
+        products.append((operator.matvec(random_vector(72)), operator.gradient()[1]))
+    assert all(map(torch.equal, *products))
+
+
 def relu() -> nn.Module:
     return nn.Sequential(
         nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4)
@@ -262,6 +277,34 @@ def test_a_loss_that_divides_by_the_weights_of_its_batch_is_refused(way: str) ->
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
 
 
+def test_a_weight_of_a_rare_class_is_noticed() -> None:
+    inputs, targets = joined(batches(SIZES, (6,)))
+    targets = torch.zeros_like(targets)
+    targets[5] = 3  # one of 22
+    cut = [*zip(inputs.split(8), targets.split(8), strict=True)]
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 5.0, 20.0]))
+    with pytest.raises(CurvatureError, match="so the Hessian would depend on how the data is"):
+        HessianOperator(build(mlp), loss, cut)
+
+
+def test_a_network_may_return_several_rows_for_a_sample() -> None:
+    """As one that returns the logits of all words of all texts, one after the other."""
+    data = [
+        (torch.arange(3 * n).reshape(n, 3) % 5, torch.arange(3 * n).reshape(n, 3) % 4)
+        for n in (4, 3)
+    ]
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Embedding(5, 4), nn.Flatten(0, 1), nn.Tanh(), nn.Linear(4, 4))
+
+    def loss(outputs: Tensor, words: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, words.flatten())
+
+    model = build(network)
+    found = HessianOperator(model, loss, data).matmat(torch.eye(40).double())
+    torch.testing.assert_close(found, exact_hessian(model, data, loss), rtol=0, atol=1e-12)
+
+
 def test_a_penalty_on_the_models_own_weights_is_refused() -> None:
     """The Hessian is of copies, which it would leave out."""
     model = build(mlp)
@@ -283,9 +326,16 @@ class Named(nn.Module):
         return {"logits": self.inner(x)}
 
 
+class Total(Named):
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.inner(x).sum()
+
+
 def test_what_network_and_loss_must_return_is_said() -> None:
     with pytest.raises(CurvatureError, match="the model returns a dict: wrap it in a module"):
         operator_of(build(Named))
+    with pytest.raises(CurvatureError, match="a single number, not what it finds of each sample"):
+        operator_of(build(Total))
     with pytest.raises(CurvatureError, match="the loss is a float, not a tensor of one number"):
         operator_of(build(mlp), lambda outputs, targets: 1.0)
     with pytest.raises(CurvatureError, match="complex64: keep them as pairs of real numbers"):
