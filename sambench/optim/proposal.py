@@ -39,7 +39,13 @@ class Proposal:
             raise PluginError(f"direction of {type(method).__name__} returns a {found}, no Vector")
         loss = next(iter(oracle.seen), None)
         beside, method.beside = method.beside, None
-        return cls(direction, beside, loss, method.memory, oracle.received, [oracle])
+        taken = set[object]()
+        _apart(oracle.weights, taken)  # the step changes them, and may clip the others
+        direction = _apart(direction, taken)
+        if beside is not None:
+            beside = _apart(beside[0], taken), beside[1]
+        memory = {name: _apart(vector, taken) for name, vector in method.memory.items()}
+        return cls(direction, beside, loss, memory, oracle.received, [oracle])
 
     @property
     def vectors(self) -> list[Vector]:
@@ -79,6 +85,15 @@ class Proposal:
             gradient, seen = next(pairs) if parameter.requires_grad else (None, False)
             parameter.grad = gradient if seen else None
             note_gradients([parameter])
+
+
+def _apart(vector: Vector, taken: set[object]) -> Vector:
+    """Return a vector in memory of its own, a copy where that is taken; take it."""
+    places = {tensor.untyped_storage()._cdata for tensor in vector.tensors}
+    if not taken.isdisjoint(places):
+        return vector.clone()
+    taken |= places
+    return vector
 
 
 def note_gradients(parameters: Iterable[Tensor]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from sambench.errors import ConfigError
 from sambench.optim import accepted
 from sambench.optim.method import Method, OptimizerInfo
 from sambench.optim.modules import Modules, Role
@@ -66,10 +67,19 @@ class AroundBase(torch.optim.Optimizer):
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     def momentum(self) -> Vector | None:
-        """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
+        """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`.
+
+        One that keeps neither is refused by a ConfigError.
+        """
         if not self.state:
             return None
         states = [(parameter, self.state.get(parameter, {})) for parameter in self.trainable]
+        names = {name for _, state in states for name in state}
+        if names and not names & {"momentum_buffer", "exp_avg"}:
+            raise ConfigError(
+                f"{self.info.name} needs a base optimizer that keeps a running mean of gradients; "
+                f"{type(self.base).__name__} keeps none, so choose another, such as adam"
+            )
         buffers = [(p, state.get("momentum_buffer", state.get("exp_avg"))) for p, state in states]
         return Vector(torch.zeros_like(p) if found is None else found for p, found in buffers)
 

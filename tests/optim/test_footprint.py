@@ -14,7 +14,8 @@ from benchmarks.meter import Meter
 from sambench.errors import SambenchWarning
 from sambench.optim import build
 from sambench.optim.contract import batch, closure_of, flat, network
-from sambench.optim.method import OptimizerInfo, optimizers
+from sambench.optim.method import Method, OptimizerInfo, optimizers
+from sambench.optim.vector import Vector
 
 REGISTRY = optimizers.list()
 EVERY = pytest.mark.parametrize("info", REGISTRY, ids=[info.name for info in REGISTRY])
@@ -45,6 +46,33 @@ def test_the_state_shares_no_memory_with_weights_or_gradients(info: OptimizerInf
         assert parameter.grad is not None
         assert parameter.data_ptr() not in addresses
         assert parameter.grad.data_ptr() not in addresses
+
+
+def test_what_a_method_keeps_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though clipping changes the gradient, the step the weights, and clearing sets to zero.
+
+    Clipped is once what is both the direction and beside it.
+    """
+
+    def keeping(method: Method, gradient: Any) -> Vector:
+        method.memory |= {"gradient": (g := gradient()), "weights": gradient.weights}
+        method.beside = g, 0.0
+        return g
+
+    monkeypatch.setattr(optimizers.get("sam").method, "direction", keeping)
+    model, reference = network(), network()
+    optimizer = build("sam", model.parameters(), "sgd", lr=0.1, max_norm=1e-3)
+    optimizer.step(closure_of(model, *batch()))
+    clipped = torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None])
+    assert clipped.norm().item() == pytest.approx(1e-3, rel=1e-3)
+    optimizer.zero_grad(set_to_none=False)
+    closure_of(reference, *batch())()
+    kept = optimizer.method.memory
+    for tensors, wanted in (
+        (kept["weights"].tensors, list(reference.parameters())),
+        (kept["gradient"].tensors, [p.grad for p in reference.parameters()]),
+    ):
+        assert all(map(torch.equal, tensors, wanted))  # type: ignore[arg-type]
 
 
 class Token:

@@ -273,6 +273,27 @@ def test_msam_needs_momentum() -> None:
         build("msam", network().parameters(), "sgd", lr=0.1)
 
 
+class ScheduleFree(torch.optim.SGD):
+    """It has betas, as those of pytorch_optimizer, but no running mean of gradients."""
+
+    def __init__(self, params: Any, lr: float = 0.1, betas: tuple[float, float] = (0.9, 0.99)):
+        super().__init__(params, lr)
+        self.param_groups[0]["betas"] = betas
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["z"] = parameter.detach().clone()
+
+
+def test_msam_needs_a_base_that_keeps_the_momentum() -> None:
+    model = network()
+    optimizer = build("msam", model.parameters(), ScheduleFree, lr=0.1)
+    optimizer.step(closure_of(model, *batch()))
+    with pytest.raises(ConfigError, match="ScheduleFree keeps none, so choose another, such as"):
+        optimizer.step(closure_of(model, *batch()))
+
+
 def test_sam_on_normalisation_layers_only() -> None:
     norm = mask(lambda module, name: isinstance(module, nn.LayerNorm))
 
