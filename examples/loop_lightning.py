@@ -1,6 +1,9 @@
 """Lightning with automatic optimization: `optimizer.step(closure)` is called with its closure.
 
 - `model=self` tells the optimizer its modules.
+- `training_step` runs once for each pass: log, and count metrics, in the first one only, which is
+  at the unperturbed weights.
+- In manual optimization call `self.optimizers().step(closure)`.
 - Clip with the optimizer's `max_norm`: `gradient_clip_val` would clip the gradient of each pass.
 - Accumulate with `Accumulating`: `accumulate_grad_batches` would run all but the last closure
   outside of `step`, which is refused.
@@ -26,11 +29,20 @@ class Classifier(pl.LightningModule):
     def __init__(self, network: nn.Module, name: str, **settings: Any) -> None:
         super().__init__()
         self.network, self.name, self.settings = network, name, settings
+        self.is_first_pass = True
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        """Begin a step."""
+        self.is_first_pass = True
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Return the loss; Lightning makes the closure of it."""
         inputs, targets = batch
-        return functional.cross_entropy(self.network(inputs), targets)
+        loss = functional.cross_entropy(self.network(inputs), targets)
+        if self.is_first_pass:
+            self.log("loss", loss)
+        self.is_first_pass = False
+        return loss
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer by its name."""

@@ -83,7 +83,7 @@ def example(name: str, needs: str) -> Any:
     return importlib.import_module(f"examples.loop_{name}")
 
 
-def lightning(module: Any, folder: Path, **given: Any) -> None:
+def lightning(module: Any, folder: Path, **given: Any) -> Any:
     import lightning.pytorch as pl
 
     quiet: dict[str, Any] = dict.fromkeys(
@@ -94,6 +94,7 @@ def lightning(module: Any, folder: Path, **given: Any) -> None:
     )
     trainer.fit(module, DataLoader(batches(), batch_size=None))  # type: ignore[arg-type]
     assert trainer.global_step == 10
+    return trainer
 
 
 @EVERY
@@ -101,6 +102,47 @@ def test_lightning(name: str, tmp_path: Path) -> None:
     loop, model = example("lightning", "lightning"), network()
     lightning(loop.Classifier(model, name, **settings(name)), tmp_path)
     alike(model, plainly(name))
+
+
+def test_lightning_logs_the_loss_at_the_weights_themselves(tmp_path: Path) -> None:
+    loop, model = example("lightning", "lightning"), network()
+    module = loop.Classifier(model, "sam", lr=0.0, rho=3.0)
+    trainer = lightning(module, tmp_path)
+    inputs, targets = batches()[-1]
+    clean = functional.cross_entropy(network()(inputs), targets)
+    torch.testing.assert_close(trainer.callback_metrics["loss"], clean.detach())
+
+
+def test_lightnings_manual_optimization_takes_a_closure(tmp_path: Path) -> None:
+    pl = pytest.importorskip("lightning.pytorch")
+
+    class Manual(pl.LightningModule):  # type: ignore[misc,name-defined]
+        by_passes = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.automatic_optimization = network(), False
+
+        def configure_optimizers(self) -> Any:
+            return build("gsam", self.parameters(), model=self, **settings("gsam"))
+
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+            def closure() -> Tensor:
+                loss = functional.cross_entropy(self.network(batch[0]), batch[1])
+                self.manual_backward(loss)
+                return loss
+
+            optimizer = self.optimizers()
+            for _ in optimizer.optimizer.passes() if self.by_passes else ():
+                closure()
+            optimizer.step(None if self.by_passes else closure)
+
+    module = Manual()
+    lightning(module, tmp_path)
+    alike(module.network, plainly("gsam"))
+    module.by_passes = True
+    with pytest.raises(ConfigError, match=r"adds one, as Lightning does, give step\(closure\)"):
+        lightning(module, tmp_path)
 
 
 def test_lightning_accumulates_and_clips(tmp_path: Path) -> None:
