@@ -182,9 +182,10 @@ class SharpnessAware(AroundBase):
         Raises:
             ConfigError: If there are gradients from before.
         """
-        self._end_passes()
-        running = self._run_passes(scaler)
-        self._running = weakref.ref(running)
+        own: SharpnessAware = vars(self).get("_optimizer", self)  # of a wrapper what it wraps
+        own._end_passes()
+        running = own._run_passes(scaler)
+        own._running = weakref.ref(running)
         return running
 
     def _run_passes(self, scaler: GradScaler | None) -> Generator[int]:

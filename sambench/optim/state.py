@@ -34,16 +34,24 @@ class Remembered:
 
 
 def _of_the_base(name: str) -> Any:
-    """Return an attribute that is the base optimizer's own, also where it is set anew."""
+    """Return an attribute that is the base optimizer's own, also where it is set anew.
+
+    A wrapper that imitates the class, as Lightning's do, has none, and looks in what it wraps.
+    """
 
     def holder(optimizer: AroundBase) -> dict[str, Any]:
         owner: object = vars(optimizer).get("base", optimizer)  # torch's __init__ comes before it
         return vars(owner)
 
+    def get(optimizer: AroundBase) -> Any:
+        if name not in holder(optimizer):
+            raise AttributeError(name)
+        return holder(optimizer)[name]
+
     def set_(optimizer: AroundBase, value: Any) -> None:
         holder(optimizer)[name] = value
 
-    return property(lambda optimizer: holder(optimizer)[name], set_)
+    return property(get, set_)
 
 
 class AroundBase(torch.optim.Optimizer):

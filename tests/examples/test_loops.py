@@ -133,7 +133,8 @@ def test_lightnings_manual_optimization_takes_a_closure(tmp_path: Path) -> None:
                 return loss
 
             optimizer = self.optimizers()
-            for _ in optimizer.optimizer.passes() if self.by_passes else ():
+            optimizer.zero_grad()
+            for _ in optimizer.passes() if self.by_passes else ():
                 closure()
             optimizer.step(None if self.by_passes else closure)
 

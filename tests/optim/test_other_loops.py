@@ -307,3 +307,32 @@ def test_passes_that_somebody_holds_end_with_the_next_step() -> None:
         closure_of(reference, *batch())
     )
     torch.testing.assert_close(flat(model), flat(reference), rtol=0, atol=0)
+
+
+class Imitation:
+    """A wrapper as Lightning makes it: of the class of what it wraps, with nothing of its own."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+        self.__class__ = type("Imitation", (Imitation, type(optimizer)), {})
+
+    def step(self) -> None:
+        self._optimizer.step()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+
+def test_a_wrapper_that_imitates_the_optimizer_is_it() -> None:
+    ends = []
+    for wrap in (Imitation, lambda optimizer: optimizer):
+        model = network()
+        optimizer: Any = wrap(build("sam", model.parameters(), "sgd", lr=0.1, rho=0.5))
+        optimizer.param_groups[0]["lr"] = 0.2
+        for step in range(2):
+            optimizer.zero_grad()
+            for _ in optimizer.passes():
+                closure_of(model, *batch(step))()
+            optimizer.step()
+        ends.append(flat(model))
+    assert torch.equal(*ends)
