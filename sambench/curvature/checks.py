@@ -89,8 +89,7 @@ def _refuse_shares_of_the_batch(objective: Objective, outputs: Tensor) -> None:
     are as many of them as have few outputs together, since a class may be rare.
     """
     number = len(objective.batch_sizes)
-    chosen = sorted({place * (number - 1) // (SAMPLES - 1) for place in range(SAMPLES)})
-    loaded = [objective.load(index)[1] for index in chosen]
+    loaded = [objective.load(i)[1] for i in range(0, number, math.ceil(number / SAMPLES))]
     rows = outputs.unflatten(0, (min(SAMPLES, objective.batch_sizes[0]), -1))  # of each sample
     most = max(SAMPLES, OUTPUTS // max(1, rows[0].numel())) // len(loaded)
     alike = [part for part in loaded if part.shape[1:] == loaded[0].shape[1:]]

@@ -54,21 +54,15 @@ class _PlainFunctions(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        plain = {
-            torch._weight_norm: _weight_norm,
-            nn.functional.hardsigmoid: _hard_sigmoid,
-            nn.functional.embedding: _dense_embedding,
-        }
+        plain = {torch._weight_norm: _weight_norm, nn.functional.hardsigmoid: _hard_sigmoid}
+        if function is nn.functional.embedding:
+            kwargs = {**kwargs, "sparse": False}
         return plain.get(function, function)(*args, **(kwargs or {}))
 
 
 def _hard_sigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     found = nn.functional.relu6(input + 3) / 6
     return input.copy_(found) if inplace else found
-
-
-def _dense_embedding(*args: Any, **kwargs: Any) -> Tensor:
-    return nn.functional.embedding(*args, **{**kwargs, "sparse": False})
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:

@@ -227,11 +227,10 @@ class Objective:
                 "sample: leave the batch out, or use batch_norm='eval'"
             ) from error
         if not isinstance(outputs, Tensor) or not outputs.dim():
-            kind = type(outputs).__name__
-            found = "single number, not what it finds of each sample" if kind == "Tensor" else kind
+            found = "single number" if isinstance(outputs, Tensor) else type(outputs).__name__
             raise CurvatureError(
-                f"the model returns a {found}: wrap it in a module that returns "
-                "the tensor which the loss takes"
+                f"the model returns a {found}: wrap it in a module that returns all samples' "
+                "outputs as one tensor, which the loss takes"
             )
         return outputs
 

@@ -25,7 +25,6 @@ EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
 Lanczos vectors ran out before, or nothing but rounding is left to gain."""
 
 CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
-SMALLEST = 1e-280  # of a sum of squares: float64 loses digits of smaller ones
 EIGENVALUE_STREAM, TRACE_STREAM, CHECK_STREAM = 0, 1, 5
 ROUNDING = 100.0  # times the unit round-off: what a product is off at least, beside the norm
 CUDA_SHARE = 0.5  # of the free device memory; a single batch in flight needs the rest
@@ -73,13 +72,11 @@ def dot(left: Tensor, right: Tensor) -> float:
 
 def norm(vector: Tensor) -> float:
     """Return the Euclidean norm, accumulated in float64, also where squares leave its range."""
-    square, scale = dot(vector, vector), 1.0
-    if not SMALLEST < square < math.inf:
-        scale = float(torch.linalg.vector_norm(vector, math.inf))
-        if scale == 0 or not math.isfinite(scale):
-            return scale
-        square = dot(vector / scale, vector / scale)
-    return scale * math.sqrt(square)
+    square = dot(vector, vector)
+    if 1e-280 < square < math.inf:  # of a smaller sum digits are lost
+        return math.sqrt(square)
+    scale = float(torch.linalg.vector_norm(vector, math.inf)) or 1.0
+    return scale * math.sqrt(dot(vector / scale, vector / scale))
 
 
 def flattened(tensors: Iterable[Tensor]) -> Tensor:

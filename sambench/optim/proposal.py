@@ -42,8 +42,7 @@ class Proposal:
         taken = set[object]()
         _apart(oracle.weights, taken)  # the step changes them, and may clip the others
         direction = _apart(direction, taken)
-        if beside is not None:
-            beside = _apart(beside[0], taken), beside[1]
+        beside = beside and (_apart(beside[0], taken), beside[1])
         memory = {name: _apart(vector, taken) for name, vector in method.memory.items()}
         return cls(direction, beside, loss, memory, oracle.received, [oracle])
 

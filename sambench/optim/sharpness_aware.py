@@ -139,10 +139,8 @@ class SharpnessAware(AroundBase):
         closures = accepted.closures_of(closure)
         self._refuse_gradients()
         if self._pending is not None:
-            raise ConfigError(
-                "passes() has run: take its step with step(), without a closure; where a library "
-                "adds one, as Lightning does, give step(closure) in place of passes()"
-            )
+            said = "passes() has run: take its step with step(), without a closure; in Lightning, "
+            raise ConfigError(said + "which adds one, give step(closure) in place of passes()")
         cautious = self.skip_nonfinite or scaler is not None
         self._align()
         before = Remembered(self.method, copied=cautious or len(closures) > 1)

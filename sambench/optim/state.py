@@ -34,17 +34,14 @@ class Remembered:
 
 
 def _of_the_base(name: str) -> Any:
-    """Return an attribute that is the base optimizer's own, also where it is set anew.
-
-    A wrapper that imitates the class, as Lightning's do, has none, and looks in what it wraps.
-    """
+    """Return an attribute that is the base optimizer's own, also where it is set anew."""
 
     def holder(optimizer: AroundBase) -> dict[str, Any]:
         owner: object = vars(optimizer).get("base", optimizer)  # torch's __init__ comes before it
         return vars(owner)
 
     def get(optimizer: AroundBase) -> Any:
-        if name not in holder(optimizer):
+        if name not in holder(optimizer):  # of a wrapper, as Lightning's, which looks in its own
             raise AttributeError(name)
         return holder(optimizer)[name]
 
@@ -75,19 +72,14 @@ class AroundBase(torch.optim.Optimizer):
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     def momentum(self) -> Vector | None:
-        """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`.
-
-        One that keeps neither is refused by a ConfigError.
-        """
+        """Return the base optimizer's momentum, live; a ConfigError if it keeps none."""
         if not self.state:
             return None
         states = [(parameter, self.state.get(parameter, {})) for parameter in self.trainable]
         names = {name for _, state in states for name in state}
         if names and not names & {"momentum_buffer", "exp_avg"}:
-            raise ConfigError(
-                f"{self.info.name} needs a base optimizer that keeps a running mean of gradients; "
-                f"{type(self.base).__name__} keeps none, so choose another, such as adam"
-            )
+            said = f"{self.info.name} needs a base optimizer with momentum; take another, as adam: "
+            raise ConfigError(f"{said}{type(self.base).__name__} keeps no mean of gradients")
         buffers = [(p, state.get("momentum_buffer", state.get("exp_avg"))) for p, state in states]
         return Vector(torch.zeros_like(p) if found is None else found for p, found in buffers)
 

@@ -334,7 +334,7 @@ class Total(Named):
 def test_what_network_and_loss_must_return_is_said() -> None:
     with pytest.raises(CurvatureError, match="the model returns a dict: wrap it in a module"):
         operator_of(build(Named))
-    with pytest.raises(CurvatureError, match="a single number, not what it finds of each sample"):
+    with pytest.raises(CurvatureError, match="the model returns a single number: wrap it in"):
         operator_of(build(Total))
     with pytest.raises(CurvatureError, match="the loss is a float, not a tensor of one number"):
         operator_of(build(mlp), lambda outputs, targets: 1.0)

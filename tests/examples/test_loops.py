@@ -142,7 +142,7 @@ def test_lightnings_manual_optimization_takes_a_closure(tmp_path: Path) -> None:
     lightning(module, tmp_path)
     alike(module.network, plainly("gsam"))
     module.by_passes = True
-    with pytest.raises(ConfigError, match=r"adds one, as Lightning does, give step\(closure\)"):
+    with pytest.raises(ConfigError, match=r"in Lightning, which adds one, give step\(closure\)"):
         lightning(module, tmp_path)
 
 

@@ -290,7 +290,7 @@ def test_msam_needs_a_base_that_keeps_the_momentum() -> None:
     model = network()
     optimizer = build("msam", model.parameters(), ScheduleFree, lr=0.1)
     optimizer.step(closure_of(model, *batch()))
-    with pytest.raises(ConfigError, match="ScheduleFree keeps none, so choose another, such as"):
+    with pytest.raises(ConfigError, match="take another, as adam: ScheduleFree keeps no mean"):
         optimizer.step(closure_of(model, *batch()))
 
 
