@@ -58,11 +58,6 @@ class SharpnessAware(AroundBase):
         ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
 
-    observing = False  # set it before a step to have its `observation` afterwards
-    observed: Tensor | None = None  # the numbers of `observation`, on the device
-    skipped = 0  # steps that `skip_nonfinite`, or a scaler, has left out so far
-    total_steps: float | None = None  # of the whole run, where its loop has told them
-
     def __init__(
         self,
         params: ParamsT,
@@ -92,6 +87,10 @@ class SharpnessAware(AroundBase):
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
+        self.observing = False  # set it before a step to have its `observation` afterwards
+        self.observed: Tensor | None = None  # the numbers of `observation`, on the device
+        self.skipped = 0  # steps that `skip_nonfinite`, or a scaler, has left out so far
+        self.total_steps: float | None = None  # of the whole run, where its loop has told them
         self.method = self.info.made(self)
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable

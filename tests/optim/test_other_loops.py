@@ -326,13 +326,19 @@ class Imitation:
 def test_a_wrapper_that_imitates_the_optimizer_is_it() -> None:
     ends = []
     for wrap in (Imitation, lambda optimizer: optimizer):
-        model = network()
-        optimizer: Any = wrap(build("sam", model.parameters(), "sgd", lr=0.1, rho=0.5))
+        model: Any = network()
+        made = build("sam", model.parameters(), "sgd", lr=0.1, rho=0.5, skip_nonfinite=True)
+        optimizer: Any = wrap(made)
         optimizer.param_groups[0]["lr"] = 0.2
         for step in range(2):
             optimizer.zero_grad()
             for _ in optimizer.passes():
                 closure_of(model, *batch(step))()
             optimizer.step()
+        for _ in optimizer.passes():
+            closure_of(model, *batch())()
+        model[0].bias.grad.fill_(float("inf"))
+        optimizer.step()
+        assert optimizer.skipped == 1
         ends.append(flat(model))
     assert torch.equal(*ends)
