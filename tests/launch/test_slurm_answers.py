@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sambench.launch.launchers import slurm
 from sambench.launch.manifest import Manifest
 from sambench.launch.slurm_jobs import End, Job
 from sambench.store.record import RunRecord
+from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 from tests.conftest import RecordMaker
 from tests.launch.conftest import ManifestMaker
@@ -220,3 +221,43 @@ def test_a_launch_that_is_killed_once_its_jobs_are_submitted_finds_them_again(
     _, said = launch(cluster, wait="no", runs_per_job=each)
     assert said == [f"3 of the runs are in the queue already: {', '.join(sorted(set(jobs)))}"]
     assert len(cluster.scripts) == 1
+
+
+def queue_of(cluster: Cluster, script: str) -> Callable[[], dict[str, Job]]:
+    """Return a `read_queue` that shows the jobs of a script as waiting."""
+    comment = script.partition("--comment=")[2].partition("\n")[0]
+    return lambda: {job: Job(job, "PENDING", "", "", "", comment, "") for job in cluster.waiting}
+
+
+def test_a_script_that_the_user_submits_is_found_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    launch(cluster, sbatch=str(tmp_path / "job.sh"), runs_per_job="2")
+    script = (tmp_path / "job.sh").read_text()
+    assert cluster.sbatch(script) == "1"  # as the user does
+    monkeypatch.setattr(slurm_jobs, "read_queue", queue_of(cluster, script))
+    queued = slurm.describe_queued(cluster.manifest.results, cluster.manifest.configs)
+    assert [text.split()[2] for text in queued.values()] == ["1_0", "1_0", "1_1"]
+    _, said = launch(cluster, wait="no")
+    assert said == ["3 of the runs are in the queue already: 1_0, 1_1"]
+    assert cluster.scripts == [script]
+
+
+def test_jobs_whose_runs_a_changed_suite_no_longer_has_are_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = cluster.manifest
+    launch(cluster, wait="no")
+    monkeypatch.setattr(slurm_jobs, "read_queue", queue_of(cluster, cluster.scripts[0]))
+    cluster.manifest = replace(whole, configs=whole.configs[2:])
+    queued = "1 of the runs are in the queue already: 1_2"
+    write_plan(whole.results, StudyPlan(suite="study", runs=[*whole.configs]))
+    assert launch(cluster, wait="no")[1] == [queued]  # the others may be chosen by `--only`
+    write_plan(whole.results, StudyPlan(suite="study", runs=[*whole.configs[1:]]))
+    assert launch(cluster, wait="no")[1] == [
+        "warning: the queue has jobs for runs that study no longer has: 1_0; `scancel` takes them "
+        "out",
+        queued,
+    ]
+    cluster.manifest = replace(cluster.manifest, suite="another")
+    assert launch(cluster, wait="no")[1] == [queued]

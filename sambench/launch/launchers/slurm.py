@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import LaunchError
+from sambench.errors import LaunchError, some
 from sambench.files.atomic import write_json, write_text
 from sambench.launch import slurm_jobs
 from sambench.launch.launcher import OTHERS, Launcher, Tally, Watcher, launchers
@@ -30,6 +30,7 @@ from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
 from sambench.launch.unit import conclude, mark_ended
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.status import in_one_line
+from sambench.store.study_plan import planned_ids
 from sambench.store.tree import Store
 
 SUBMISSION, SCRIPT = "slurm.json", "job.sh"
@@ -45,14 +46,15 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     given = JobOptions(options)
     manifest = manifest.on_cluster(gpu=given.promises_gpu)
     if given.file is not None:
-        write_text(given.file, job_script(given, manifest.write(), manifest))
+        write_text(given.file, job_script(given, path := manifest.write(), manifest))
+        _note_submission(path, "", manifest, given.runs_per_job)
         watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
         return Tally()
     programs = ("sbatch", "squeue", "scontrol", "scancel")
     if absent := [name for name in programs if shutil.which(name) is None]:
         said = f"there is no Slurm here (no {absent[0]})"
         raise LaunchError(f"{said}; submit on a login node, or use --launcher local")
-    queued = _queued(manifest.results, manifest.configs, watcher.say)
+    queued = _queued(manifest.results, manifest.configs, watcher.say, manifest.suite)
     jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
@@ -76,23 +78,28 @@ def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, st
     if shutil.which("squeue") is None or not any((results / LAUNCHES).glob(f"*/{SUBMISSION}")):
         return {}
     found: dict[int, str] = {}
-    for job, folder, places in _queued(results, configs, lambda text: None):
+    for job, folder, places in _queued(results, configs, lambda text: None, None):
         log = "" if job.state == "PENDING" else f", log {folder / f'{job.id}.log'}"
         found |= dict.fromkeys(places, f"{job}{log}")
     return {configs[place].id: found[place] for place in sorted(found)}
 
 
 def _queued(
-    results: Path, configs: Sequence[RunConfig], say: Callable[[str], None]
+    results: Path, configs: Sequence[RunConfig], say: Callable[[str], None], suite: str | None
 ) -> Iterator[tuple[Job, Path, tuple[int, ...]]]:
-    """Yield each job that will still do some of the runs, its launch's folder and their places."""
+    """Yield each job that will still do some of the runs, its launch's folder and their places.
+
+    Of a suite whose plan is kept, say which jobs do runs that it has no more.
+    """
     queue = slurm_jobs.read_queue()
     if queue is None:
         raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
     known = {config.id: place for place, config in enumerate(configs)}
+    planned, former = planned_ids(results, suite) if suite else set[str](), list[str]()
     for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}"), reverse=True):
         try:
-            runs = dict(json.loads(path.read_text())["runs"])
+            told = json.loads(path.read_text())
+            runs = dict(told["runs"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
@@ -105,8 +112,15 @@ def _queued(
         for job, ids in runs.items():
             found, listed = there.get(job), [ids] if isinstance(ids, str) else ids
             places = tuple(known[run] for run in listed if run in known)
-            if found and places and path.parent.name in f"{found.comment} {found.name}":
+            if found is None or path.parent.name not in f"{found.comment} {found.name}":
+                continue
+            if places:
                 yield found, path.parent, places
+            elif planned and planned.isdisjoint(listed) and told.get("suite") == suite:
+                former.append(found.id)
+    if former:
+        which = f"jobs for runs that {suite} no longer has: {some(former)}"
+        say(f"warning: the queue has {which}; `scancel` takes them out")
 
 
 @dataclass
@@ -141,8 +155,7 @@ class _Launch:
             chosen = replace(self.manifest, configs=configs)
             path = chosen.write()
             script = job_script(self.given, path, chosen)
-            tasks = [[c.id for c in configs[n : n + each]] for n in range(0, len(configs), each)]
-            _note_submission(path, "", tasks)  # killed from here on, it is found by its comment
+            _note_submission(path, "", chosen, each)  # killed from here on, its comment finds it
             try:
                 number = slurm_jobs.sbatch(script)
             except LaunchError as error:
@@ -154,7 +167,7 @@ class _Launch:
                 self.watcher.say(f"warning: {error}; {said}")
                 return
             write_text(path.with_name(SCRIPT), script)
-            _note_submission(path, number, tasks)
+            _note_submission(path, number, chosen, each)
             for task, first in enumerate(range(0, len(part), each)):
                 self.left[f"{number}_{task}"] = (path.parent, tuple(part[first : first + each]))
             said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
@@ -250,10 +263,13 @@ class _Launch:
         return wanted is not None and not wanted.is_done(record.config, record.hessian)
 
 
-def _note_submission(manifest: Path, number: str, tasks: Sequence[Sequence[str]]) -> None:
+def _note_submission(path: Path, number: str, manifest: Manifest, each: int) -> None:
     """Write the ids of the runs of each task of an array job, whose number may not be known yet."""
-    runs = {f"{number}_{task}": ids for task, ids in enumerate(tasks)}
-    write_json(manifest.with_name(SUBMISSION), {"version": 2, "runs": runs})
+    ids = [config.id for config in manifest.configs]
+    tasks = enumerate(range(0, len(ids), each))
+    runs = {f"{number}_{task}": ids[first : first + each] for task, first in tasks}
+    told = {"version": 2, "suite": manifest.suite, "runs": runs}
+    write_json(path.with_name(SUBMISSION), told)
 
 
 def _summary(jobs: Sequence[Job]) -> str:
