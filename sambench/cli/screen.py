@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,12 @@ class _Guarded(Console):
         """Yield pieces of text with a style each, as rich writes them."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
+
+    def on_broken_pipe(self) -> None:
+        """Go on where nobody reads messages any more, as once Ctrl-C has ended a `tee` too."""
+        if not self.stderr:
+            super().on_broken_pipe()  # ends the command, whose results nobody reads
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _console(*, stderr: bool, quiet: bool) -> Console:

@@ -119,3 +119,15 @@ def test_a_terminal_obeys_nothing_that_stands_in_a_name(
     assert r"a\x1b[2J\x1b]8;;http://x" in left
     assert r"b\x9b31m\u202ec" in left
     assert left.replace("\n", "").isprintable()
+
+
+def test_messages_that_nobody_reads_any_more_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of `sambench compare ... 2>&1 | tee log` once Ctrl-C has ended `tee`."""
+    for name in ("stderr", "stdout"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        monkeypatch.setattr(sys, name, os.fdopen(writing, "w"))
+    Screen().say("cancelling the jobs")
+    Screen().warn("again")
+    with pytest.raises(SystemExit):
+        Screen().show("a result")
