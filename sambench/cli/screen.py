@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -45,11 +46,14 @@ class _Guarded(Console):
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 
-    def on_broken_pipe(self) -> None:
-        """Go on where nobody reads messages any more, as once Ctrl-C has ended a `tee` too."""
-        if not self.stderr:
-            super().on_broken_pipe()  # ends the command, whose results nobody reads
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    def _write_buffer(self) -> None:
+        """Write what was shown; go on where a pipe or terminal is closed that takes messages."""
+        try:
+            super()._write_buffer()
+        except OSError as error:
+            if not self.stderr or error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _console(*, stderr: bool, quiet: bool) -> Console:

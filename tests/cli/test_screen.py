@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -121,13 +122,16 @@ def test_a_terminal_obeys_nothing_that_stands_in_a_name(
     assert left.replace("\n", "").isprintable()
 
 
-def test_messages_that_nobody_reads_any_more_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As those of `sambench compare ... 2>&1 | tee log` once Ctrl-C has ended `tee`."""
+@pytest.mark.parametrize(("ends", "end"), [(os.pipe, SystemExit), (os.openpty, OSError)])
+def test_messages_that_nobody_reads_any_more_end_nothing(
+    ends: Callable[[], tuple[int, int]], end: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of `sambench compare ... 2>&1 | tee log` once Ctrl-C has ended `tee`; results do."""
     for name in ("stderr", "stdout"):
-        reading, writing = os.pipe()
-        os.close(reading)
+        reading, writing = ends()
         monkeypatch.setattr(sys, name, os.fdopen(writing, "w"))
+        os.close(reading)
     Screen().say("cancelling the jobs")
     Screen().warn("again")
-    with pytest.raises(SystemExit):
+    with pytest.raises(end):
         Screen().show("a result")
