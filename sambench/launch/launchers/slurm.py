@@ -151,8 +151,7 @@ class _Launch:
         each = self.given.runs_per_job
         for start in range(0, len(places), ARRAY_SIZE * each):
             part = places[start : start + ARRAY_SIZE * each]
-            configs = [self.manifest.configs[n] for n in part]
-            chosen = replace(self.manifest, configs=configs)
+            chosen = replace(self.manifest, configs=[self.manifest.configs[n] for n in part])
             path = chosen.write()
             script = job_script(self.given, path, chosen)
             _note_submission(path, "", chosen, each)  # killed from here on, its comment finds it
@@ -268,8 +267,7 @@ def _note_submission(path: Path, number: str, manifest: Manifest, each: int) -> 
     ids = [config.id for config in manifest.configs]
     tasks = enumerate(range(0, len(ids), each))
     runs = {f"{number}_{task}": ids[first : first + each] for task, first in tasks}
-    told = {"version": 2, "suite": manifest.suite, "runs": runs}
-    write_json(path.with_name(SUBMISSION), told)
+    write_json(path.with_name(SUBMISSION), {"version": 2, "suite": manifest.suite, "runs": runs})
 
 
 def _summary(jobs: Sequence[Job]) -> str:
