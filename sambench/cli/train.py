@@ -95,8 +95,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     check_datasets([config], place.data)
     if len(names) > 1 and together.processes() == 1:
         check_runs(screen, [config], place.data, names)
-        raise typer.Exit(together.start(len(names), sys.argv[1:], output.file))
-    with together.joined(names, place.device) as (device, leads):
+    with together.joined(names, place.device, sys.argv[1:]) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
             return

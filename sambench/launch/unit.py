@@ -29,7 +29,7 @@ from sambench.files.claim import Claimed
 from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
 from sambench.run.sinks import Following
-from sambench.store.environment import naming_lack_of_memory
+from sambench.store.environment import naming_faults
 from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import in_one_line
 from sambench.store.tree import Store
@@ -114,7 +114,7 @@ def attempt(
     give_up = time.monotonic() + manifest.patience
     while True:
         try:
-            with naming_lack_of_memory(device):
+            with naming_faults(device):
                 return _perform(manifest, index, device, watcher, stop_requested)
         except Claimed:
             if time.monotonic() >= give_up or stop_requested():

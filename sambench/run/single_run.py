@@ -19,6 +19,7 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import (
     ClaimError,
     ConfigError,
+    RunFailed,
     SambenchWarning,
     StoreError,
     UserError,
@@ -197,7 +198,7 @@ class _Run:
             )
         )
         try:
-            with environment.naming_lack_of_memory(self.device):
+            with environment.naming_faults(self.device):
                 self._complete(self.training.run())
         except Diverged as error:
             self._save(DIVERGED, str(error))
@@ -207,7 +208,8 @@ class _Run:
         except (Claimed, ClaimError):
             raise  # the run is another's now or gone, and so is its record
         except Exception as error:
-            kept = str(error) if isinstance(error, UserError) else traceback.format_exc()
+            plain = isinstance(error, UserError | RunFailed)
+            kept = str(error) if plain else traceback.format_exc()
             with suppress(StoreError, Claimed, ClaimError):
                 self._save(INTERRUPTED if is_of_surroundings(error) else FAILED, kept)
             raise

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sambench
-from sambench.errors import DeviceError, SambenchWarning
+from sambench.errors import DeviceError, RunInterrupted, SambenchWarning
 from sambench.plugin import VARIABLE
 from sambench.store.sections.training import Earlier
 
@@ -35,6 +35,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _NEVER, _GROWTH = 2**31 - 1, 64 * 2**20
 
 _NO_MEMORY = re.compile("out of memory|DefaultCPUAllocator: |ALLOC_FAILED")
+_ENDED = re.compile("gloo/transport|remote process exited|communicator was aborted")
 
 
 def yield_cores() -> None:
@@ -82,7 +83,9 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"{name!r} is no device name; use cpu, cuda or cuda:0") from None
+        several = "; --devices takes several" if "," in name else ""
+        said = f"{name!r} is no device name; use cpu, cuda or cuda:0{several}"
+        raise DeviceError(said) from None
     there = " or ".join([*(f"cuda:{index}" for index in range(count)), "cpu"])
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"runs are done on cpu and cuda, not on {name}; use --device {there}")
@@ -192,11 +195,16 @@ def count_runs_on_device() -> int:
 
 
 @contextmanager
-def naming_lack_of_memory(device: torch.device) -> Iterator[None]:
-    """Turn the error of memory that ran out into a DeviceError that says what to do."""
+def naming_faults(device: torch.device) -> Iterator[None]:
+    """Turn the error of memory, or of another process, that a run lacks into one that says so."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        if _ENDED.search(str(error)):
+            raise RunInterrupted(
+                "another process of this run has ended: it said why, or was killed, as by the "
+                "system where memory runs out; the same command goes on"
+            ) from error
         if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
             raise
         said = ""

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from sambench.launch import together
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one, train_beside
 from sambench.store.tree import Store
+from sambench.training.loop import Training
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
 from tests.forked_processes import Template
@@ -36,6 +38,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.arithmetic]
 CPU, RHO, RATE, EPOCHS = torch.device("cpu"), 0.3, 0.1, 3
 LIMIT = 1e-12
 """Sums of two halves are rounded otherwise than sums of the whole: some 1e-16 in a step."""
+
+
+ENDED = "another process of this run has ended: it said why, or was killed"
 
 
 def config_of(**settings: Any) -> RunConfig:
@@ -52,6 +57,7 @@ RUNS = {
     "synchronized": config_of(replicas=2),
     "per-replica": config_of(replicas=2, perturbation="per-replica"),
     "resumed": config_of(replicas=2, selection="best-validation"),
+    "faulty": config_of(replicas=2, epochs=30),
     "whole": config_of(selection="best-validation"),
 }
 
@@ -114,6 +120,34 @@ def replica(rank: int, folder: str, data: str) -> None:
     distributed.destroy_process_group()
 
 
+def replica_of_a_fault(
+    rank: int, folder: str, data: str, port: int, faulty: int, fault: str
+) -> None:
+    """Join as under torchrun and train a run, in whose third step one process has a fault."""
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    config, paths = RUNS["faulty"], Paths(data=Path(data), results=Path(folder))
+    steps, step = itertools.count(1), Training._step
+
+    def take(training: Training, *batch: Any, **last: bool) -> None:
+        if rank == faulty and next(steps) == 3:
+            if fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        step(training, *batch, **last)
+
+    with in_float64(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "_step", take)
+        try:
+            with together.joined((), "cpu", ()) as (device, leads):
+                if leads:
+                    run_one(config, paths, device=CPU)
+                together.follow(config, paths.data, paths.results, device)
+        except Exception as error:
+            Path(folder, f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+
+
 def folder_of(paths: Paths, name: str) -> Path:
     return Store(paths.results).folder(RUNS[name])
 
@@ -164,6 +198,42 @@ def test_two_processes_that_were_interrupted_go_on_as_one(paths: Paths) -> None:
     assert_alike(paths, "resumed", "whole")
 
 
+@pytest.mark.parametrize(
+    ("faulty", "fault", "status", "told"),
+    [
+        (1, "killed", "interrupted", {"0": f"RunInterrupted: {ENDED}"}),
+        (
+            *(1, "no memory", "interrupted"),
+            {"0": f"RunInterrupted: {ENDED}", "1": "DeviceError: the memory of cpu ran out"},
+        ),
+        (0, "no memory", "failed", {"0": "DeviceError: the memory of cpu ran out"}),
+        (0, "killed", "running", {}),
+    ],
+)
+def test_a_process_that_ends_takes_the_others_along(
+    phantom_data: Path,
+    tmp_path: Path,
+    template: Template,
+    faulty: int,
+    fault: str,
+    status: str,
+    told: dict[str, str],
+) -> None:
+    """The record says why, and so does whoever knows; a follower of one that ended is silent."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    given = (str(tmp_path), str(phantom_data), port, faulty, fault)
+    for process in [template.call(replica_of_a_fault, n, *given) for n in range(2)]:
+        process.wait(timeout=PATIENCE)
+    record = Store(tmp_path).load(RUNS["faulty"])
+    assert record is not None
+    assert record.status == status
+    assert status != "interrupted" or (record.error or "").startswith(ENDED)
+    found = {path.stem: path.read_text() for path in tmp_path.glob("*.txt")}
+    assert {rank: found[rank][: len(text)] for rank, text in told.items()} == told
+    assert found.keys() == told.keys()
+
+
 def test_replicas_apart_perturb_by_their_own_share(paths: Paths) -> None:
     """m-sharpness by hand: every share's gradient at its own point, weighted by its images."""
     config = RUNS["per-replica"]
@@ -207,6 +277,21 @@ def test_the_record_says_how_it_was_done(paths: Paths) -> None:
     assert record.config.to_dict()["batch_norm"] == "per-replica"
     assert "replicas" not in RUNS["alone"].to_dict()
     assert len({run.id for run in RUNS.values()}) == len(RUNS)
+
+
+def test_one_that_waits_for_a_process_that_has_failed_is_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a message over NCCL, or in joining one that could not begin."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(together, "GRACE_SECONDS", 0.1)
+    with subprocess.Popen("false") as failed, subprocess.Popen(["sleep", "600"]) as other:
+        together._watch([failed, other])
+    assert codes == [1]
+    assert other.returncode == -signal.SIGKILL
+    said = "error: another process of this run failed; the same command goes on\n"
+    assert capsys.readouterr().err == said
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,11 +369,11 @@ def test_devices_train_together_and_an_interrupt_saves(phantom_data: Path, tmp_p
         lambda: list(tmp_path.glob("runs/*/history.jsonl")) or process.poll() is not None,
     )
     assert process.poll() is None, process.communicate()[1].decode()
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # to the one that was started, not to its group
     process.communicate(timeout=PATIENCE)
     (path,) = tmp_path.glob("runs/*/run.json")
     record = json.loads(path.read_text())
     assert record["status"] == "interrupted"
     assert record["config"]["replicas"] == 2
     assert (path.parent / "checkpoint.pt").exists()
-    assert process.returncode != 0
+    assert process.returncode == 130

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import sambench
-from sambench.errors import DeviceError, SambenchWarning
+from sambench.errors import DeviceError, RunInterrupted, SambenchWarning
 from sambench.store import environment
 from sambench.store.sections.training import Earlier
 
@@ -133,7 +133,7 @@ def test_memory_that_runs_out_is_said(error: Exception, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 80 * 10**9))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 49 * 10**9)
     for device, said in (("cpu", ""), ("cuda:1", ": of its 80.0 GB CUDA and others hold 30.0 GB")):
-        place = environment.naming_lack_of_memory(torch.device(device))
+        place = environment.naming_faults(torch.device(device))
         with pytest.raises(DeviceError) as caught, place:
             raise error
         assert str(caught.value).startswith(f"the memory of {device} ran out{said}; run fewer")
@@ -146,13 +146,26 @@ def test_a_gpu_without_room_for_cuda_is_said_too(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", begin)
-    with pytest.raises(DeviceError) as caught, environment.naming_lack_of_memory(GPU):
+    with pytest.raises(DeviceError) as caught, environment.naming_faults(GPU):
         begin()
     assert str(caught.value).startswith("the memory of cuda:0 ran out; run fewer at once")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer",
+        "NCCL error: remote process exited or there was a network error",
+    ],
+)
+def test_another_process_that_ended_is_said(said: str) -> None:
+    place = environment.naming_faults(CPU)
+    with pytest.raises(RunInterrupted, match="another process of this run has ended"), place:
+        raise RuntimeError(said)
+
+
 def test_other_errors_are_left_as_they_are() -> None:
-    place = environment.naming_lack_of_memory(CPU)
+    place = environment.naming_faults(CPU)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), place:
         torch.zeros(2, 3) @ torch.zeros(2, 3)
 
@@ -190,11 +203,12 @@ def test_a_gpu_beyond_the_last() -> None:
     assert str(caught.value) == ("device cuda:2 is not there; use --device cuda:0 or cuda:1 or cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "0"])
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "0", "cuda:0,cuda:1"])
 def test_a_name_that_is_no_device(name: str) -> None:
     with pytest.raises(DeviceError) as caught:
         environment.choose_device(name)
-    assert str(caught.value) == f"{name!r} is no device name; use cpu, cuda or cuda:0"
+    several = "; --devices takes several" * ("," in name)
+    assert str(caught.value) == f"{name!r} is no device name; use cpu, cuda or cuda:0{several}"
 
 
 @pytest.mark.usefixtures("as_before")
