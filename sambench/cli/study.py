@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -57,7 +56,7 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
-        self._code, self._scripts, self._began = 0, 0, time.monotonic()
+        self._code, self._scripted, self._began = 0, False, time.monotonic()
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
         """Show what is done and would run; `measure` times steps where no finished run tells."""
@@ -197,21 +196,19 @@ class Study:
         self.screen.say(*filter(None, [open_ends]))
 
     def _launch(self, standings: Sequence[Standing], request: Request) -> None:
-        """Do runs, if any, in what is left of the minutes, unless what was before ended it all."""
-        if not standings or self._code == INTERRUPTED or (self._code and self.manifest.fail_fast):
+        """Do runs, if any, in what is left of the minutes, unless what was before ended it all.
+
+        One job script is written: its runs are done before others are asked for.
+        """
+        failed = self._code and self.manifest.fail_fast
+        if not standings or self._code == INTERRUPTED or failed or self._scripted:
             return
-        launcher = request.launcher
-        minutes = read_number(launcher.options, "minutes", float)
+        minutes = read_number(request.launcher.options, "minutes", float)
         if minutes is not None and minutes > 0:
             left = max(minutes - (time.monotonic() - self._began) / 60, 1e-3)
-            launcher = launcher.with_options({"minutes": f"{left:.6f}"})
-        if "sbatch" in launcher.options and pending(standings):
-            self._scripts += 1
-            if self._scripts > 1:  # not over that of the trials, which nobody has submitted yet
-                file = Path(launcher.options["sbatch"])
-                file = file.with_stem(f"{file.stem}-{self._scripts}")
-                launcher = launcher.with_options({"sbatch": str(file)})
-        request = replace(request, launcher=launcher)
+            launcher = request.launcher.with_options({"minutes": f"{left:.6f}"})
+            request = replace(request, launcher=launcher)
+        self._scripted = "sbatch" in request.launcher.options and bool(pending(standings))
         self._code = launch(self.screen, standings, request) or self._code
 
     def _finals(self) -> tuple[tuple[RunConfig, ...], Roles, SearchRecord | None]:

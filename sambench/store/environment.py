@@ -83,9 +83,8 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     try:
         device = torch.device(name)
     except RuntimeError:
-        several = "; --devices takes several" if "," in name else ""
-        said = f"{name!r} is no device name; use cpu, cuda or cuda:0{several}"
-        raise DeviceError(said) from None
+        more = "; --devices takes several" if "," in name else ""
+        raise DeviceError(f"{name!r} is no device name; use cpu, cuda or cuda:0{more}") from None
     there = " or ".join([*(f"cuda:{index}" for index in range(count)), "cpu"])
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"runs are done on cpu and cuda, not on {name}; use --device {there}")

@@ -215,13 +215,11 @@ def test_the_launches_of_a_search_share_the_minutes(
     assert minutes == [0.5, 0.001]  # of the last what is needed to say that it is over
 
 
-def test_a_search_has_a_job_script_for_each_of_its_launches(folder: Path) -> None:
-    """The second was written over the first, and its trials would not have been submitted."""
+def test_the_job_script_of_a_search_is_that_of_its_trials(folder: Path) -> None:
+    """That of the final runs was written over it, and nobody submitted the trials."""
     _, _, said = compare("tuned.yaml --sbatch job.sh")
-    assert "submit it with `sbatch job.sh`\n" in said
-    assert "submit it with `sbatch job-2.sh`\n" in said
-    arrays = [re.findall("--array=(.*)", Path(f"job{n}.sh").read_text()) for n in ("", "-2")]
-    assert arrays == [["0-5"], ["0-3"]]
+    assert said.count("submit it with `sbatch job.sh`\n") == 1
+    assert "--array=0-5\n" in Path("job.sh").read_text()
 
 
 def test_what_a_search_has_not_done_is_kept_before_it_is_begun(

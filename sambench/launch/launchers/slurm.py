@@ -30,7 +30,6 @@ from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
 from sambench.launch.unit import conclude, mark_ended
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.status import in_one_line
-from sambench.store.study_plan import planned_ids
 from sambench.store.tree import Store
 
 SUBMISSION, SCRIPT = "slurm.json", "job.sh"
@@ -91,6 +90,8 @@ def _queued(
 
     Of a suite whose plan is kept, say which jobs do runs that it has no more.
     """
+    from sambench.store.study_plan import planned_ids
+
     queue = slurm_jobs.read_queue()
     if queue is None:
         raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
