@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DO_AGAIN, StoreError, UnknownNameError, UserError, shown
+from sambench.errors import DO_AGAIN, DamagedError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, Name, decode, hints_of, plain
 from sambench.plugin import files_of
 
@@ -117,37 +117,49 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         }
 
     @classmethod
-    def parse(cls, data: bytes | str, where: str, expected: RunConfig | None = None) -> RunRecord:
+    def parse(
+        cls,
+        data: bytes | str,
+        where: str,
+        expected: RunConfig | None = None,
+        *,
+        intact: bool = False,
+        remedy: str = DO_AGAIN,
+    ) -> RunRecord:
         """Read the JSON text of a record; `where` is the file, for messages.
 
         Where the run is known that it should be of, the same configuration is not checked again.
-        What is not JSON, of another schema, incomplete or altered by hand is a StoreError.
+        What is not JSON, of another schema, incomplete or altered by hand is a DamagedError with
+        the remedy. An intact record that does not fit is of another version of this package.
         """
         try:
             head = decode(_Head, data)
         except (UserError, ValueError):
-            raise StoreError(f"{where} is not a run record; {DO_AGAIN}") from None
+            raise DamagedError(f"{where} is not a run record; {remedy}") from None
         if (version := head.schema_version) != SCHEMA_VERSION:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             way = "upgrade sambench" if newer else "run it again with this sambench"
             said = f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
-            raise StoreError(said)
+            raise DamagedError(said)
         try:
             record = decode(cls, data)
             if record.config != expected:
                 with suppress(UnknownNameError):  # of a file of one's own, and complete as stored
                     record = replace(record, config=record.config.checked())
         except (UserError, ValueError) as error:
-            raise StoreError(f"{where} is damaged ({error}); {DO_AGAIN}") from None
+            said = f"{where} is damaged ({error}); {remedy}"
+            if intact:
+                said = f"{where} is as another sambench wrote it ({error}); upgrade this one"
+            raise DamagedError(said) from None
         if head.id != record.id:
-            raise StoreError(
+            raise DamagedError(
                 f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "
-                f"altered; {DO_AGAIN}"
+                f"altered; {remedy}"
             )
         for name in WHEN_COMPLETED if record.status == COMPLETED else ():
             if getattr(record, name) is None:
-                said = f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
-                raise StoreError(said)
+                said = f"{where} is damaged (it is completed but has no {name}); {remedy}"
+                raise DamagedError(said)
         return record
 
 

@@ -161,7 +161,9 @@ def outdated(record: RunRecord, now: str | None) -> str:
         return "the data were prepared anew and differ"
     if name := record.changed_plugin():
         return f"{name} was changed since"
-    if record.numerics != NUMERICS:
+    if record.numerics > NUMERICS:
+        return "a newer sambench did it, with other numbers: upgrade this one"
+    if record.numerics < NUMERICS:
         return "the code gives other numbers now"
     return ""
 

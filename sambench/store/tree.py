@@ -112,14 +112,11 @@ class Store:
         except OSError as error:
             said = f"{path} cannot be read ({error.strerror}); get permission to read it, or move"
             raise DamagedError(f"{said} its folder away") from error
-        try:
-            record = RunRecord.parse(text, str(path), expected)
-        except StoreError as error:
-            ours = re.search("-[0-9a-f]{10}$", path.parent.name)  # another's is not done again
-            said = str(error).replace(DO_AGAIN, DO_AGAIN if ours else "move its folder away")
-            raise DamagedError(said) from error
+        ours = re.search("-[0-9a-f]{10}$", path.parent.name)  # another's is not done again
+        remedy = DO_AGAIN if ours else "move its folder away"
+        record = RunRecord.parse(text, str(path), expected, intact=intact, remedy=remedy)
         if not intact:
-            said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
+            said = f"{path} is damaged (it was altered: its checksum does not fit); {remedy}"
             raise DamagedError(said)
         if path.parent.name != record.name:  # the files beside it would be looked for elsewhere
             said = f"{path} is of run {record.name}, which counts only in a folder of its own name"

@@ -181,14 +181,21 @@ def test_a_run_on_data_that_changed_is_stale(store: Store, make_record: RecordMa
     assert standing(store, record, fingerprint=changed, retry=("stale",)) == ("stale", "run again")
 
 
+@pytest.mark.parametrize(
+    ("newer", "note"),
+    [
+        (1, "the code gives other numbers now"),
+        (-1, "a newer sambench did it, with other numbers: upgrade this one"),
+    ],
+)
 def test_a_run_by_code_with_other_numbers_is_stale(
-    store: Store, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch, newer: int, note: str
 ) -> None:
     record = make_record()
     store.save(record)
-    monkeypatch.setattr(status, "NUMERICS", status.NUMERICS + 1)
+    monkeypatch.setattr(status, "NUMERICS", status.NUMERICS + newer)
     found = Survey(store=store).of([record.config])[0]
-    assert (found.state, found.note) == ("stale", "the code gives other numbers now")
+    assert (found.state, found.note) == ("stale", note)
 
 
 def test_the_order_is_kept_and_counted(store: Store, make_record: RecordMaker) -> None:

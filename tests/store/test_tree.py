@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from sambench.errors import DO_AGAIN, ClaimError, DamagedError, StoreError
-from sambench.files.atomic import write_json
+from sambench.files.atomic import write_json, write_text
+from sambench.files.checksums import sealed
 from sambench.files.claim import Claimed
 from sambench.store import tree
 from sambench.store.record import RunRecord
@@ -159,6 +161,25 @@ def test_a_record_without_its_seal_is_damaged(store: Store, record: RunRecord) -
         store.load(record.config)
 
 
+def test_a_record_of_another_version_is_not_to_be_done_again(
+    store: Store, record: RunRecord
+) -> None:
+    """It is as it was sealed, and has a setting that is not known here."""
+    path, said = store.folder(record.config) / "run.json", "unknown key 'mixup' in config"
+    plain = record.to_dict()
+    plain["config"]["mixup"] = 0.2
+    write_text(path, sealed(json.dumps(plain, indent=2) + "\n"))
+    with pytest.raises(DamagedError) as caught:
+        store.read(path)
+    assert str(caught.value).startswith(f"{path} is as another sambench wrote it ({said}")
+    assert str(caught.value).endswith("); upgrade this one")
+    write_json(path, plain)  # without a seal nobody knows
+    with pytest.raises(DamagedError) as caught:
+        store.read(path)
+    assert str(caught.value).startswith(f"{path} is damaged ({said}")
+    assert str(caught.value).endswith(DO_AGAIN)
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"0.9"', "1.5", "true"])
 def test_a_completed_record_without_a_true_accuracy_is_damaged(
     store: Store, record: RunRecord, value: str
@@ -177,6 +198,21 @@ def test_find(store: Store, make_record: RecordMaker) -> None:
     assert store.find([sam.name]) == [sam]
     assert store.find(["*-sam-*"]) == [sam, again]
     assert store.find(["*-s1-*", "*"]) == [again, adam, sam]
+
+
+def test_a_path_is_not_looked_for_in_another_results_folder(
+    store: Store, record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (store, other := Store(tmp_path / "other")):
+        folder.save(record)
+    for path in (f"results/runs/{record.name}/", str(store.runs / "*-adam-*")):
+        assert store.find([path]) == [record]
+    for path in (f"other/runs/{record.name}", f"{other.runs}/*", f"nowhere/{record.name}"):
+        with pytest.raises(StoreError) as caught:
+            store.find([path])
+        said = f"{path} is not in {store.runs}; name its results folder with --results"
+        assert str(caught.value) == said
 
 
 def test_find_nothing_offers_the_closest(store: Store, record: RunRecord) -> None:
