@@ -248,7 +248,10 @@ class Store:
         records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
         for given in patterns:
-            pattern = given.rstrip("/").rpartition("/")[2]  # of a folder, as a shell completes it
+            folder, _, pattern = given.rstrip("/").rpartition("/")  # as a shell completes a path
+            if folder and Path(folder).resolve() != self.runs.resolve():
+                said = f"{given} is not in {self.runs}; name its results folder with --results"
+                raise StoreError(said)
             hits = [r for r in records if r.id == pattern] or self.of_study(pattern, records)
             hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
             if not hits and (damaged := self.damaged([pattern])):
