@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,12 +76,13 @@ def contrast_runs(
         differing = _separating(left[kind], right[kind])
         told = f" ({', '.join(differing.values())})" if differing else ""
         ours, theirs = (_alike(side[kind], differing) for side in (left, right))
-        for key in filter(theirs.__contains__, ours):
+        alike = {key: _settings(ours[key][0]) for key in ours if key in theirs}
+        for key, settings in alike.items():
             if torn := _tested_on_other_images(ours[key], theirs[key]):
                 unmatched.append(f"{title}: {len(torn)} pairs of runs had other test images")
             pair = [[r for r in side[key] if repeat(r) not in torn] for side in (ours, theirs)]
             if all(pair):
-                made.append(_pair(pair, names, title + told))
+                made.append(_pair(pair, names, title + _in_words(settings, alike.values()) + told))
         for side, others, name in ((ours, theirs, names[0]), (theirs, ours, names[1])):
             if alone := [run for key, runs in side.items() if key not in others for run in runs]:
                 there = [*both.get(kind, ()), *(run for runs in others.values() for run in runs)]
@@ -147,6 +148,13 @@ def _separating(*sides: Iterable[RunRecord]) -> dict[str, str]:
             told = f"{name} {setting_text(here.pop())} against {setting_text(there.pop())}"
             found[name] = "other images" if name == IMAGES else told
     return found
+
+
+def _in_words(settings: Mapping[str, Any], among: Collection[Mapping[str, Any]]) -> str:
+    """Return in parentheses what tells a setting from others; nothing if it is the only one."""
+    telling = (k for k, v in settings.items() if any(other.get(k) != v for other in among))
+    told = [f"{k} {setting_text(settings[k])}" for k in telling if k not in REPEATS]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _settings_alone(runs: Iterable[RunRecord], others: Iterable[RunRecord]) -> str:

@@ -674,6 +674,19 @@ def test_a_setting_that_a_record_leaves_out_is_at_its_default(
     assert study.groups[0].title.endswith(f"({told})")
 
 
+def test_tables_of_several_settings_say_which_they_are_of(make_record: RecordMaker) -> None:
+    """Two folders with the same runs: all tables of an optimizer had one title."""
+    grid = [(lr, epochs) for lr in (0.1, 0.2) for epochs in (3, 4)]
+    sides = [
+        [make_record("adam", seed=s, lr=lr, epochs=e, accuracy=a) for lr, e in grid for s in (0, 1)]
+        for a in (0.7, 0.8)
+    ]
+    study, _ = contrast_runs(*sides, [find_metric("accuracy")], names=("one", "other"))
+    assert [group.title for group in study.groups] == [
+        f"adam, small-cnn on phantom (epochs {epochs}, optimizer.lr {lr})" for lr, epochs in grid
+    ]
+
+
 def test_averaged_weights_are_not_called_the_last(make_record: RecordMaker) -> None:
     runs = [make_record("sam", seed=s, average="ema") for s in range(6)]
     study = build_study(runs, ReportSettings(baseline="sam"))
