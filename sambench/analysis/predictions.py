@@ -73,12 +73,10 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
     ):
         said = "no probability of each class for each label"
         raise StoreError(f"{path} is damaged ({said}); {DO_AGAIN}")
-    if record is None or record.sha256_of(path.name) is None:
+    if record is None or record.status != COMPLETED or not record.final:
         return found
-    stated = ((record.final or {}).get("test") or {}).get("accuracy")
-    counted = float(found.correct.mean())
-    # both are hits over images: one hit more or less is 1e-6 of a million images
-    if record.status == COMPLETED and stated is not None and abs(stated - counted) > 1e-7:
+    stated, counted = record.final["test"]["accuracy"], float(found.correct.mean())
+    if abs(stated - counted) > 1e-7:  # hits over images: of a million one hit more is 1e-6
         raise DamagedError(
             f"run {record.name} has test accuracy {stated:.4f} in its record and {counted:.4f} by "
             f"{path}: one of them was altered; {DO_AGAIN}"

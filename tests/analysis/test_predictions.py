@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import stats
 
 from sambench.analysis.predictions import (
@@ -256,3 +257,16 @@ def test_predictions_of_other_classes_than_the_records(
     assert len(read_predictions(path).ids) == 2
     with pytest.raises(StoreError, match="no probability of each class"):
         read_predictions(path, record)
+
+
+def test_predictions_without_a_checksum_are_compared_with_the_record_too(
+    tmp_path: Path, make_record: RecordMaker
+) -> None:
+    save(path := tmp_path / "predictions.npz")  # both right
+    right, wrong = (
+        replace(make_record(accuracy=share), data={"classes": ["benign", "malignant"]})
+        for share in (1.0, 0.5)
+    )
+    assert read_predictions(path, right).correct.all()
+    with pytest.raises(StoreError, match=r"has test accuracy 0\.5000 in its record and 1\.0000 by"):
+        read_predictions(path, wrong)

@@ -216,14 +216,14 @@ def test_a_damaged_record_costs_no_other(compare, tmp_path: Path, make_record: R
 
 def test_the_same_test_images(compare, tmp_path: Path, make_record: RecordMaker) -> None:
     """Of ten images, Adam's run has one right that SAM's has not, and SAM's six that Adam's not."""
-    store(tmp_path / "results", make_record, "demo", "abc123")
-    labels = np.arange(10) % 2
+    labels, runs = np.arange(10) % 2, Store(tmp_path / "results")
     for name, wrong in (("adam", range(6)), ("sam", (9,))):
         guesses = labels.copy()
         guesses[list(wrong)] ^= 1
-        (folder,) = (tmp_path / "results" / "runs").glob(f"*-{name}-s0-*")
+        record = make_record(name, accuracy=1 - len(wrong) / 10)
+        runs.save(record)
         np.savez(
-            folder / "predictions.npz",
+            runs.predictions(record.config),
             version=1,
             ids=np.array([str(k) for k in range(10)]),
             probabilities=np.eye(2)[guesses],

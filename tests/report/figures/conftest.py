@@ -27,7 +27,7 @@ from sambench.store.tree import Store
 
 Runs = list[RunRecord]
 RunMaker = Callable[..., RunRecord]
-EPOCHS = 4
+EPOCHS, IMAGES = 4, 10_000
 
 
 @pytest.fixture
@@ -66,11 +66,11 @@ def add(store: Store) -> RunMaker:
             environment={"gpu": None, "cpu": "a CPU"},
             data={
                 "train": 40_000,
-                "test": 10_000,
+                "test": IMAGES,
                 "classes": [f"class {k}" for k in range(classes)],
             },
             final={
-                "test": {"n": 8, "accuracy": accuracy, "ece": 0.125, "collapsed": collapsed},
+                "test": {"n": IMAGES, "accuracy": accuracy, "ece": 0.125, "collapsed": collapsed},
                 "target_met": None,
             },
             cost={"train_seconds": seconds, "gradient_evaluations": passes},
@@ -113,12 +113,13 @@ def _epochs(
 
 
 def _write_predictions(path: Path, seed: int, classes: int, accuracy: float) -> None:
-    source, number = np.random.default_rng(seed), 60
-    labels = np.arange(number) % classes
-    right = np.eye(classes)[labels] * 4 * accuracy
-    logits = right + source.normal(size=(number, classes))
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ids = np.array([f"image {k}" for k in range(number)])
+    """Write predictions of which just so many are right."""
+    source = np.random.default_rng(seed)
+    labels = np.arange(IMAGES) % classes
+    wrong = source.permutation(IMAGES) >= round(accuracy * IMAGES)
+    scores = source.uniform(size=(IMAGES, classes)) + np.eye(classes)[(labels + wrong) % classes]
+    probabilities = scores / scores.sum(axis=1, keepdims=True)
+    ids = np.array([f"image {k}" for k in range(IMAGES)])
     np.savez_compressed(path, version=1, ids=ids, probabilities=probabilities, labels=labels)
 
 
