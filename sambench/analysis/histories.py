@@ -30,12 +30,12 @@ Epochs = Sequence[Mapping[str, Any]]
 
 
 class _Epoch(Struct):
-    """What is asked of each line; an epoch may have more, and of some numbers nothing."""
+    """What is asked of each line; an epoch may have more, and of accuracies nothing."""
 
     epoch: float
     gradient_evaluations: float
     train_seconds: float
-    train_loss: float | None = None
+    train_loss: float
     train_accuracy: float | None = None
     validation_accuracy: float | None = None
 

@@ -12,6 +12,7 @@ from sambench.errors import StoreError
 HISTORY = [
     {
         "epoch": epoch,
+        "train_loss": 0.1,
         "train_accuracy": 1.0,
         "validation_accuracy": accuracy,
         "gradient_evaluations": 20 * epoch,
@@ -54,6 +55,9 @@ def test_reading(tmp_path: Path) -> None:
         read_history(path)
     with pytest.raises(StoreError, match="cannot be read"):
         read_history(tmp_path / "none.jsonl")
+    path.write_text(json.dumps({**HISTORY[0], "train_loss": None}))  # its curve was left out
+    with pytest.raises(StoreError, match=r"cannot be read \(.*train_loss"):
+        read_history(path)
 
 
 def test_the_baseline_sets_the_target() -> None:

@@ -120,8 +120,8 @@ def targets(material: Material, setting: Setting) -> Drawn:
 def learning(material: Material, setting: Setting) -> Drawn:
     """Draw the baseline and the leaders in colour over the others in grey, on three axes."""
     known = {line.label: runs for line in setting.lines if (runs := material.histories(line))}
-    every = [epochs for runs in known.values() for epochs in runs]
-    validated = all(epochs and epochs[-1].get(VALIDATION) is not None for epochs in every)
+    every = [epoch for runs in known.values() for epochs in runs for epoch in epochs]
+    validated = all(epoch.get(VALIDATION) is not None for epoch in every)
     quantity = VALIDATION if validated else LOSS  # this every run has
     curves = {
         label: curve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,17 @@ def test_learning_curves_on_three_axes(add: RunMaker, store: Store) -> None:
         np.testing.assert_allclose(line.get_ydata(), 63 * np.arange(1, 5) / 4)
         assert len(ax.collections) == 1  # the band
     assert "Validation accuracy" in caption(made)
+
+
+def test_a_gap_in_validation_leaves_no_curve_out(add: RunMaker, store: Store) -> None:
+    runs = [add(name, accuracy=0.6, validation=True) for name in ("adam", "sam")]
+    path = store.history(runs[1].config)
+    first, *others = map(json.loads, path.read_text().splitlines())
+    first["validation_accuracy"] = None
+    store.save_history(runs[1].config, [first, *others])
+    made = draw("learning", runs, store)
+    assert len(figure_of(made).axes[0].lines) == 2
+    assert "Training loss" in caption(made)
 
 
 def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store) -> None:
