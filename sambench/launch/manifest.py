@@ -12,7 +12,7 @@ import msgspec
 
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.errors import LaunchError, UserError
+from sambench.errors import LaunchError
 from sambench.files.atomic import write_text
 from sambench.files.claim import HEARTBEAT_SECONDS
 from sambench.files.owner import STALE_SECONDS
@@ -52,13 +52,12 @@ class Manifest:
         """Read what `encoded` returned; anything else is a LaunchError."""
         try:
             found = msgspec.json.decode(data, type=cls, dec_hook=lambda kind, text: kind(text))
-            configs = tuple(config.checked() for config in found.configs)
-        except (msgspec.MsgspecError, UserError) as error:
+        except msgspec.MsgspecError as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
         if found.version != VERSION:
             said = f"{where} has version {found.version}, not {VERSION}"
             raise LaunchError(f"{said}; launch again with this sambench")
-        return replace(found, configs=configs, log=tuple(found.log))
+        return replace(found, configs=tuple(found.configs), log=tuple(found.log))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

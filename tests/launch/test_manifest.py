@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from sambench.errors import LaunchError
@@ -17,6 +19,14 @@ def test_what_is_written_is_read(make_manifest: ManifestMaker) -> None:
     assert Manifest.read(path) == manifest
     assert path.parent.parent == manifest.results / "launches"
     assert manifest.write() != path
+
+
+def test_runs_of_a_plugin_that_is_not_loaded_can_be_measured(make_manifest: ManifestMaker) -> None:
+    """Their optimizer is not needed for that; one run alone could be, several could not."""
+    manifest = make_manifest(2, hessian=TINY)
+    configs = [msgspec.structs.replace(c, optimizer={"name": "mine"}) for c in manifest.configs]
+    there = replace(manifest, configs=tuple(configs))
+    assert Manifest.read(there.write()) == there
 
 
 @pytest.mark.parametrize(
