@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DO_AGAIN, DamagedError, UnknownNameError, UserError, shown
+from sambench.errors import DO_AGAIN, ConfigError, DamagedError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, Name, decode, hints_of, plain
 from sambench.plugin import files_of
 
@@ -144,7 +144,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         try:
             record = decode(cls, data)
             if record.config != expected:
-                with suppress(UnknownNameError):  # of a file of one's own, and complete as stored
+                # of another version of a file of one's own, or of none: complete as stored
+                with suppress(UnknownNameError, *((ConfigError,) if intact else ())):
                     record = replace(record, config=record.config.checked())
         except (UserError, ValueError) as error:
             said = f"{where} is damaged ({error}); {remedy}"

@@ -13,7 +13,7 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import Search
 from sambench.config.suite import ReportSettings, Suite, TableReference
-from sambench.errors import StoreError, UnknownNameError, UserError
+from sambench.errors import ConfigError, StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.checksums import read_whole
 from sambench.files.claim import lock
@@ -59,7 +59,7 @@ def read_plan(results: Path, name: str) -> StudyPlan | None:
     path, remedy = results / "studies" / f"{name}.json", "`sambench compare SUITE` makes it anew"
     try:
         found = decode(StudyPlan, read_whole(path))
-        with suppress(UnknownNameError):  # of a plug-in that is not loaded
+        with suppress(UnknownNameError, ConfigError):  # of a plug-in: not loaded, or changed
             return replace(found, runs=[run.checked() for run in found.runs])
     except (OSError, UserError, ValueError) as error:
         raise StoreError(f"{path} is no study of this sambench ({error}); {remedy}") from error

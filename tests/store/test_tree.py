@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.errors import DO_AGAIN, ClaimError, DamagedError, StoreError
 from sambench.files.atomic import write_json, write_text
@@ -14,6 +15,7 @@ from sambench.files.claim import Claimed
 from sambench.store import tree
 from sambench.store.record import RunRecord
 from sambench.store.status import Survey
+from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 
 if TYPE_CHECKING:
@@ -178,6 +180,20 @@ def test_a_record_of_another_version_is_not_to_be_done_again(
         store.read(path)
     assert str(caught.value).startswith(f"{path} is damaged ({said}")
     assert str(caught.value).endswith(DO_AGAIN)
+
+
+def test_a_run_of_another_version_of_a_plugin_is_as_it_was_stored(
+    store: Store, record: RunRecord
+) -> None:
+    """Its optimizer had a hyperparameter that the loaded one of its name has not."""
+    own = {**record.config.optimizer, "radius": 0.1}
+    other = replace(record, config=replace(record.config, optimizer=own))
+    store.save(other)
+    assert store.records() == ([other], [])
+    write_plan(store.root, StudyPlan(suite="study", runs=[other.config]))
+    assert store.find(["study"]) == [other]
+    write_json(store.folder(other.config) / "run.json", other.to_dict())
+    assert "has no hyperparameter 'radius'" in store.records()[1][0]  # nobody has sealed it
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"0.9"', "1.5", "true"])
