@@ -99,9 +99,7 @@ def measure(
     store, missing = Store(manifest.results), []
     show = partial(show_curvature, screen, store, verbose=verbose)
     if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.run.measure import weights_of
-
-        weights_of(records[0], store)  # says why there are none
+        store.weights_of(records[0])  # says why there are none
     for record in records:
         if record.status != COMPLETED:
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")

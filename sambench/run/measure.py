@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Minimum, OutOfTime, Progress
 from sambench.store.environment import count_runs_on_device, git_state
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from sambench.training.clock import awake_time
 from sambench.training.losses import CrossEntropy
@@ -63,7 +62,7 @@ def measure_minimum(
     share_memory(count_runs_on_device())
     end = awake_time.begin() + 60 * (wanted.hessian.minutes or math.inf)
     store, config = Store(paths.results), record.config
-    weights = weights_of(record, store)
+    weights = store.weights_of(record)
     with store.claim(config, str(device)) as claim:
         current = store.load(config) or record
         if wanted.is_done(config, current.hessian):
@@ -122,16 +121,6 @@ def _penalty(config: RunConfig) -> float:
     return math.fsum(decay for decay in decays if isinstance(decay, int | float))
 
 
-def weights_of(record: RunRecord, store: Store) -> Path:
-    """Return the file of a completed run's weights; a CurvatureError if it has none."""
-    weights = store.weights(record.config)
-    if record.status != COMPLETED or not weights.exists():
-        gone = f"put {weights} back, or move its folder away and do the run again"
-        remedy = gone if record.status == COMPLETED else "complete it first"
-        raise CurvatureError(f"run {record.name} is {record.status} and has no weights; {remedy}")
-    return weights
-
-
 def _minimum(
     record: RunRecord, wanted: Measurement, paths: Paths, device: torch.device, **more: Any
 ) -> Minimum:
@@ -165,6 +154,6 @@ def _studies(
             minimum.check_time()
         if (there := store.load(other)) is None:
             raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
-        weights_of(there, store)  # or it is not completed
+        store.weights_of(there)  # or it is not completed
         check_code(there)
         yield minimum.interpolation(other, store.read_weights(there))

@@ -168,12 +168,22 @@ class Store:
         write_bytes(self.weights(config), data)
         return sha256_of(data)
 
+    def weights_of(self, record: RunRecord) -> Path:
+        """Return the file of a completed run's weights; a CurvatureError if it has none."""
+        weights = self.weights(record.config)
+        if record.status != COMPLETED or not weights.exists():
+            gone = f"put {weights} back, or move its folder away and do the run again"
+            remedy = gone if record.status == COMPLETED else "complete it first"
+            said = f"run {record.name} is {record.status} and has no weights; {remedy}"
+            raise CurvatureError(said)
+        return weights
+
     def read_weights(self, record: RunRecord) -> dict[str, Tensor]:
-        """Return what `save_weights` wrote; a CurvatureError if it cannot be read."""
+        """Return what `save_weights` wrote; a CurvatureError if it is gone or cannot be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        path = self.weights(record.config)
+        path = self.weights_of(record)
         try:
             return load(read_checked(path, record.sha256_of(WEIGHTS)))
         except (SafetensorError, OSError) as error:
