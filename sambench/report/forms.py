@@ -140,6 +140,7 @@ def runs_table(groups: Sequence[Group]) -> Rows:
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
+    Its `part` is that of its group: from 2 on for other images or code than those of most runs.
     """
     runs = [run for group in groups for run in group.records]
     configs = [run.config for run in runs]
@@ -147,6 +148,7 @@ def runs_table(groups: Sequence[Group]) -> Rows:
         **{name: values_at(runs, name) for name in ("id", "name", "suite", "status")},
         "collapsed": [collapsed(run) for run in runs],
         "error": values_at(runs, "error"),
+        "part": [group.part for group in groups for _ in group.records],
     }
     for name in RunConfig.__struct_fields__:
         values = values_at(runs, f"config.{name}")

@@ -43,6 +43,15 @@ def test_a_row_a_run_with_settings_and_metrics(store: Store) -> None:
     assert len(sambench.load_runs(results=str(store.root))) == 5
 
 
+def test_runs_of_other_images_or_code_are_of_another_part(store: Store) -> None:
+    """A mean over optimizers took runs together that a report keeps in tables of their own."""
+    for record in store.records()[0]:
+        if record.config.seed == 1:
+            store.save(replace(record, numerics=2))
+    frame = sambench.load_runs("ours", results=store.root)
+    assert dict(zip(frame["seed"], frame["part"], strict=True)) == {0: 1, 1: 2}
+
+
 def test_unknown_and_damaged_runs_are_said(store: Store) -> None:
     with pytest.raises(StoreError, match="no run 'nobody'"):
         sambench.load_runs("nobody", results=store.root)
