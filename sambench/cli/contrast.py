@@ -24,7 +24,7 @@ from sambench.report.table import Table
 from sambench.store.record import RunRecord
 from sambench.store.search_record import is_trial
 from sambench.store.study_plan import studies
-from sambench.store.tree import PREDICTIONS, Store
+from sambench.store.tree import Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "an optimizer", "a set of runs"
 """What a side can be."""
@@ -56,7 +56,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:
         study, unmatched = contrast_optimizers(sides[0].records, first, second, metrics)
-        tables = (*contrast_tables(study, unmatched), *_on_the_same_images(screen, study, results))
+        tables = (*contrast_tables(study, unmatched), *_on_the_same_images(screen, study, found))
     elif kinds == {RUNS}:
         one, other, shared = _apart(screen, sides)
         sets = contrast_runs(one, other, metrics, names=(first, second), shared=shared)
@@ -94,13 +94,13 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
     return replication_table(found, Names())
 
 
-def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Table]:
+def _on_the_same_images(screen: Screen, study: Study, found: Stored) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored and sound."""
-    store, rows = Store(results), []
+    stores, rows = {r.id: store for store, own, _ in reversed(found) for r in own}, []
     for group in study.groups:
         first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
         for pair in [(first[key], second[key]) for key in first if key in second]:
-            paths = [store.runs / record.name / PREDICTIONS for record in pair]
+            paths = [stores[record.id].predictions(record.config) for record in pair]
             if not all(path.exists() for path in paths):
                 continue
             try:

@@ -214,9 +214,12 @@ def test_a_damaged_record_costs_no_other(compare, tmp_path: Path, make_record: R
     assert "sam against adam" in out
 
 
-def test_the_same_test_images(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+@pytest.mark.parametrize("folder", [".", "published/study"])
+def test_the_same_test_images(
+    compare, tmp_path: Path, make_record: RecordMaker, folder: str
+) -> None:
     """Of ten images, Adam's run has one right that SAM's has not, and SAM's six that Adam's not."""
-    labels, runs = np.arange(10) % 2, Store(tmp_path / "results")
+    labels, runs = np.arange(10) % 2, Store(tmp_path / "results" / folder)
     for name, wrong in (("adam", range(6)), ("sam", (9,))):
         guesses = labels.copy()
         guesses[list(wrong)] ^= 1
