@@ -27,7 +27,7 @@ SLOW, FAST = 0.003, 0.01
 def of_line(make_record: RecordMaker) -> Maker:
     """Make six seeds of an optimizer with some hyperparameters on a dataset."""
 
-    def make(name: str, dataset: str, gain: float = 0.0, **values: float) -> list[RunRecord]:
+    def make(name: str, dataset: str, gain: float = 0.0, **values: object) -> list[RunRecord]:
         return [
             make_record({"name": name, **values}, dataset=dataset, seed=seed,
                         accuracy=0.8 + gain + 0.001 * seed)
@@ -49,6 +49,19 @@ def test_a_base_that_is_not_the_usual_one_is_told(of_line: Maker, make_record: R
         assert labels(study) == [[name, "sam (base=sgd)"]]
         assert study.groups[0].lines[1].title == "SAM (base=sgd)"
         assert study.groups[0].lines[1].is_called("sam")
+
+
+def test_of_two_bases_a_label_does_not_tell_what_each_brings_with_it(of_line: Maker) -> None:
+    """It was SAM (base=sgd, momentum=0, dampening=0, weight_decay=0, nesterov=False)."""
+    given = [{"base": "sgd"}, {"base": "adam"}, {"base": "adamw", "lr": SLOW}, {"base": "adamw"}]
+    runs = [run for own in given for run in of_line("sam", "phantom", **own)]
+    (found,) = labels(build_study(runs, ReportSettings(baseline="sam")))
+    assert sorted(found) == [
+        "sam (base=adam, lr=0.0001)",
+        "sam (base=adamw, lr=0.0001)",
+        "sam (base=adamw, lr=0.003)",
+        "sam (base=sgd, lr=0.0001)",
+    ]
 
 
 def test_one_more_line_in_one_setting_parts_nothing_from_its_like(of_line: Maker) -> None:
