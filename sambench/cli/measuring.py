@@ -21,6 +21,7 @@ from sambench.errors import ConfigError
 from sambench.launch.manifest import Manifest
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.search_record import is_trial
 from sambench.store.study_plan import StudyPlan, final_runs, planned_ids, read_plan
 from sambench.store.tree import Store
 
@@ -38,8 +39,8 @@ def find_runs(
 ) -> tuple[list[Group], list[str]]:
     """Return the runs that have the settings of `where`, each with what its suite measures.
 
-    A suite is given by its file or by the name of its study. A message for each damaged run is
-    shown, and returned too.
+    A suite is given by its file or by the name of its study. Trials of a search are left out unless
+    they are named. A message for each damaged run is shown, and returned too.
     """
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
 
@@ -73,7 +74,13 @@ def find_runs(
         if len(records) < len(planned):
             screen.warn(f"{len(records)} of {len(planned)} runs of {name} are there")
     if rest := [name for name in patterns if name not in plans]:
-        groups.append((store.find(rest), alone, None))
+        found = store.find(rest)
+        ends = tuple(name.rstrip("/")[-10:] for name in rest)  # the ids of runs that are named
+        finals = [record for record in found if record.id in ends or not is_trial(record)]
+        if left := len(found) - len(finals):
+            said = f"not measured: {counted(left, 'trial')} of a search"
+            screen.warn(f"{said}; name one to measure it")
+        groups.append((finals, alone, None))
     screen.warn(*damaged)
     pattern = where_pattern(where)
     kept = [

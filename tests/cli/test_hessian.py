@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from msgspec.structs import replace
+
+from sambench.cli.measuring import find_runs
+from sambench.store.tree import Store
 from tests.cli.test_commands import call, records_of
+from tests.conftest import RecordMaker
 
 SUITE = """
 name: tiny
@@ -35,6 +42,25 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     assert [record["hessian"]["density"]["probes"] for record in after] == [2, 2]
     plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
     assert "to do: 0 of 2 runs" in plan.out
+
+
+def test_trials_of_a_search_are_measured_only_where_they_are_named(
+    tmp_path: Path, make_record: RecordMaker
+) -> None:
+    store, told = Store(tmp_path), list[str]()
+    final, trial = make_record("adam"), make_record("adam", seed=1000)
+    store.save(final)
+    store.save(replace(trial, suite="demo (search)"))
+    screen: Any = SimpleNamespace(warn=lambda *text: told.extend(text))
+
+    def names(*given: str) -> list[str]:
+        ((found, *_),), _ = find_runs(screen, given, {}, (), tmp_path, store)
+        return [record.name for record in found]
+
+    assert names("phantom-*") == [final.name]
+    assert told == ["not measured: 1 trial of a search; name one to measure it"]
+    for name in (trial.name, trial.id, f"{store.runs}/{trial.name}/"):
+        assert names(name) == [trial.name]
 
 
 def test_a_suite_s_launcher_does_runs_and_measurements(tmp_path: Path, phantom_data: Path) -> None:
