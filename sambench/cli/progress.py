@@ -23,6 +23,7 @@ from sambench.launch.launcher import Watcher
 from sambench.optim.method import optimizers
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, FAILED, RunRecord
+from sambench.store.search_record import is_trial
 from sambench.store.status import in_one_line
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -278,8 +279,10 @@ def _ending(record: RunRecord) -> str:
     if record.status != COMPLETED or record.final is None or record.cost is None:
         return f"{record.status}: {in_one_line(record.error) or 'no reason recorded'}"
     test, epochs, rule = (record.final[key] for key in ("test", "epochs", "stopped_by"))
+    part = "validation" if is_trial(record) else "test"
     text = (
-        f"test accuracy {100 * test['accuracy']:.1f} % after {counted(epochs, 'epoch')}"
+        f"{part} accuracy {100 * record.final[part]['accuracy']:.1f} % "
+        f"after {counted(epochs, 'epoch')}"
         f"{'' if rule == 'epochs' else f' (stopped by {rule})'}, "
         f"{record.cost['train_seconds']:.1f} s, "
         f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"
@@ -293,7 +296,7 @@ def _ending(record: RunRecord) -> str:
         return f"{text}, collapsed to one class"
     chance = test["majority_accuracy"]
     hardly = f", no more than naming the most frequent class for every image ({100 * chance:.1f} %)"
-    return text + (hardly if test["accuracy"] <= chance else "")
+    return text + (hardly if part == "test" and test["accuracy"] <= chance else "")
 
 
 def _images(by_class: Mapping[str, Sequence[int]]) -> str:

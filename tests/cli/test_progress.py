@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from sambench.cli.progress import Overall, RunDisplay, _ending
@@ -54,6 +55,15 @@ def test_a_run_that_is_no_better_than_one_class_says_so(
     final = record.final or {}
     final = {**final, "test": {**final["test"], "majority_accuracy": 0.9}}
     assert _ending(record.with_sections(final=final)).endswith(end)
+
+
+def test_a_trial_s_line_shows_what_it_is_chosen_by(make_record: RecordMaker) -> None:
+    """Its test accuracy plays no role, and is not to be looked at while others are chosen."""
+    record = replace(make_record("adam", accuracy=0.5), suite="demo (search)")
+    final = {**(record.final or {}), "validation": {"loss": 0.5, "accuracy": 0.625}}
+    said = _ending(record.with_sections(final=final))
+    assert said.startswith("validation accuracy 62.5 % after 5 epochs, ")
+    assert said.endswith("gradient evaluations")
 
 
 def of(*optimizers: str, **settings: object) -> list[RunConfig]:
