@@ -144,7 +144,6 @@ class Report:
         found, study = self.found, self.study
         results = (*result_sections(study), *self._further())
         pictures, left_out = self._figures()
-        left_out = (*left_out, *(f"{message}." for message in found.unread))
         shown = sum(len(section.tables) for section in results if section.shown)
         if shown > MOST_DRAWN:
             left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")

@@ -211,7 +211,7 @@ def test_predictions_and_epochs_of_another_run_are_not_drawn(
     assert "Nothing: every run is completed" not in shown.out
     said = Path("results/reports/study/report.md").read_text()
     for name in ("predictions.npz", "history.jsonl"):
-        assert f"{sam / name} is not the file that its run wrote" in said
+        assert said.count(f"{sam / name} is not the file that its run wrote") == 1
     done = call("compare", "adam", "sam", columns=300)
     assert f"{sam / 'predictions.npz'} is not the file that its run wrote" in done.err
 

@@ -32,7 +32,6 @@ UNTRUSTED: dict[str, Any] = {
     "ls": "", "marker": "x", "color": VERMILION, "ms": 3.5, "mew": 0.9, "zorder": 2,
 }  # fmt: skip
 
-NO_LANDSCAPE = "no run has one; `sambench hessian RUN --landscape` computes it"
 BAR = 0.56
 """Room for the bar of colours in inches."""
 Studied = tuple[RunRecord, Mapping[str, Any], Arrays]
@@ -137,7 +136,7 @@ def densities(material: Material, setting: Setting) -> Drawn:
     """Draw a panel for each optimizer, the density of the first run of it that was studied."""
     found = _studied(material, setting, "density")
     if not found:
-        return "no run has one; `sambench hessian RUN --density` computes it"
+        return _none(setting, "density")
     figure, grid = layout.panels(
         list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
         left=0.56,
@@ -179,6 +178,13 @@ def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studi
     return found
 
 
+def _none(setting: Setting, what: str) -> str:
+    """Say why a study is not drawn: no run has it, or what each has is damaged or not finite."""
+    if any(value_at(record, f"hessian.{what}") for record in setting.group.completed):
+        return "no run has one that can be drawn"
+    return f"no run has one; `sambench hessian RUN --{what.partition('.')[0]}` computes it"
+
+
 def _can_be_drawn(section: Mapping[str, Any], arrays: Arrays) -> bool:
     """Whether a density has a floor, or a landscape a finite loss."""
     if "loss" in arrays:
@@ -190,7 +196,8 @@ def lines(material: Material, setting: Setting) -> Drawn:
     """Draw the loss along a line, a panel for each optimizer, on one scale."""
     studied = _studied(material, setting, "landscape.line")
     if not studied:
-        return None if _studied(material, setting, "landscape.plane") else NO_LANDSCAPE
+        plane = _studied(material, setting, "landscape.plane")
+        return None if plane else _none(setting, "landscape.line")
     figure, grid = layout.panels(
         list(studied), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
     )

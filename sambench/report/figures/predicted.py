@@ -59,7 +59,7 @@ def roc(material: Material, setting: Setting) -> Drawn:
     found = {line.label: mean_roc(material.predictions(line)) for line in setting.lines}
     curves = {label: curve for label, curve in found.items() if curve is not None}
     if not curves:
-        return "no completed run has stored predictions of test images of several classes"
+        return "no completed run has predictions of test images of several classes that can be read"
     drawn = {label: (RATES, mean) for label, (mean, _) in curves.items()}
     numbers = {
         label: f", {np.mean(areas):.3f}"
@@ -83,7 +83,7 @@ def reliability_curves(material: Material, setting: Setting) -> Drawn:
     """Draw accuracy against confidence."""
     runs = _predicted(material, setting)
     if not runs:
-        return "no completed run has stored predictions"
+        return "no completed run has predictions that can be read"
     errors = {line.label: setting.cell(line, "ece").mean for line in setting.lines}
     curves: dict[str, tuple[Floats, Floats]] = {}
     for label, found in runs.items():
@@ -110,7 +110,7 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     """Draw a matrix for each optimizer, over all its runs."""
     runs = _predicted(material, setting)
     if not runs:
-        return "no completed run has stored predictions"
+        return "no completed run has predictions that can be read"
     matrices = [np.sum([*map(confusion_matrix, found)], axis=0) for found in runs.values()]
     classes = len(matrices[0])
     numbers = [str(k) for k in range(classes)]

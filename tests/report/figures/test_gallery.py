@@ -161,6 +161,20 @@ def test_damaged_predictions(add: RunMaker, store: Store) -> None:
     assert sum("predictions.npz is damaged" in line for line in damaged) == 2
 
 
+def test_files_that_are_all_damaged_are_not_called_missing(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 1, files=("history", "predictions", "studies"))
+    for path in store.runs.glob("*/*.npz"):
+        truncate(path)
+    for run in runs:
+        damage_last_epoch(store.history(run.config))
+    text = "\n".join(said(draw_gallery(material_of(runs, store))))
+    for kind in ("Spectral densities", "Loss along a line"):
+        assert f"{kind}, {NAME}: no run has one that can be drawn.\n" in text
+    for kind in ("Learning curves", "ROC curves", "Reliability curves", "Confusion matrices"):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{kind}, "))
+        assert line.endswith(" that can be read.")
+
+
 def test_damaged_studies(add: RunMaker, store: Store) -> None:
     runs = study(add, ["adam", "sam"], 1, files=("studies",))
     for run in runs:
