@@ -106,7 +106,7 @@ def targets(material: Material, setting: Setting) -> Drawn:
                 ax.plot(middle, y, "o", color=BLUE, ms=4, mew=0.9, mfc="white", zorder=3,
                         gid="median")  # fmt: skip
         layout.cost_axis(ax, every)
-        ax.set_xlabel(find_metric(axis).title)
+        ax.set_xlabel(find_metric(axis).title.replace(" ", "\n", 1))  # panels may be narrow
     for y, (_, found) in enumerate(races):
         layout.beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
     return figure, caption(
@@ -129,7 +129,7 @@ def learning(material: Material, setting: Setting) -> Drawn:
         if (curve := histories.learning_curve(runs, quantity, geometric=quantity == LOSS))
     }
     if not curves:
-        return "no completed run has a history of epochs"
+        return "no completed run has a history of epochs that can be read"
     return _drawn(setting, curves, quantity), caption(
         "learning",
         loss=quantity == LOSS,

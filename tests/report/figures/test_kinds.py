@@ -170,6 +170,15 @@ def test_targets(add: RunMaker, store: Store) -> None:
     assert "71.3 % validation accuracy" in caption(made)
 
 
+def test_the_names_of_two_costs_do_not_touch_beside_long_names(add: RunMaker, store: Store) -> None:
+    """They read "Gradient evaluationsTraining time (s)"."""
+    runs = [add("adam", validation=True), add("adam", validation=True, lr=0.000123)]
+    figure = figure_of(draw("targets", runs, store))
+    figure.canvas.draw()
+    left, right = (ax.xaxis.label.get_window_extent() for ax in figure.axes)
+    assert left.x1 + 10 < right.x0
+
+
 @pytest.mark.parametrize("kind", ["cost", "targets", "learning"])
 def test_seconds_of_several_machines_are_told(add: RunMaker, store: Store, kind: str) -> None:
     runs = [add(name, k, validation=True) for name in ("adam", "sam") for k in range(3)]
