@@ -82,13 +82,16 @@ def _nothing_to_say(study: Study) -> str:
 
 
 def _highest(study: Study) -> str:
-    """Name the highest mean, where there is one setting."""
+    """Name the highest mean, where there is one setting and no two share it."""
     group, *others = study.groups
     cells = [(summarize(group, line, find_metric(study.primary)), line) for line in group.lines]
     known = [(cell.mean, cell, line) for cell, line in cells if cell.mean is not None]
     if others or not known:
         return ""
-    mean, cell, line = max(known, key=lambda item: item[0])
+    known.sort(key=lambda item: -item[0])
+    if len(known) > 1 and known[0][0] - known[1][0] < EQUAL:
+        return ""
+    mean, cell, line = known[0]
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
     name = study.primary_metric.in_text
     return f"; the highest mean {name} is {line.title}'s, {text} % ({cell.n})"

@@ -135,7 +135,9 @@ def test_nothing_to_compare(make_runs: StudyMaker) -> None:
     (none,) = answer_text(build_study(make_runs({"sam": [80.0], "asam": [81.0]}), ADAM))
     assert "there is no completed run of the baseline" in none
     (lost,) = answer_text(build_study(make_runs({"adam": [None], "sam": [None]}), ADAM))
-    assert "no run is completed" in lost
+    assert lost.endswith('no run is completed. "What went wrong" below says why, and what to do.')
+    (tied,) = answer_text(build_study(make_runs({"sam": [80.0], "asam": [80.0]}), ADAM))
+    assert "highest" not in tied
 
 
 def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMaker) -> None:
