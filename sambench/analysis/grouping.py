@@ -138,19 +138,12 @@ def _group(
 
 
 def telling_settings(roles: Iterable[Role]) -> Iterator[tuple[object, str]]:
-    """Yield the hyperparameters in which lines of one name differ, each after the name.
-
-    Lines of several bases differ in these; what each base brings with it tells no more.
-    """
+    """Yield the hyperparameters in which lines of one name and base differ, after the name."""
     optimizers = (role.given for role in roles)
-    for name, namesakes in by_key(optimizers, operator.itemgetter("name")).items():
-        of_bases = by_key(namesakes, lambda one: one.get("base"))
-        if len(of_bases) > 1:
-            yield name, "base"
-        for alike in of_bases.values():
-            for key in dict.fromkeys(key for one in alike for key in one):
-                if any(one.get(key) != alike[0].get(key) for one in alike):
-                    yield name, key
+    for (name, _), alike in by_key(optimizers, operator.itemgetter("name", "base")).items():
+        for key in dict.fromkeys(key for one in alike for key in one):
+            if any(one.get(key) != alike[0].get(key) for one in alike):
+                yield name, key
 
 
 def label_of(role: Role, telling: Container[object], unusual: Mapping[str, object]) -> str:

@@ -57,10 +57,10 @@ def test_of_two_bases_a_label_does_not_tell_what_each_brings_with_it(of_line: Ma
     runs = [run for own in given for run in of_line("sam", "phantom", **own)]
     (found,) = labels(build_study(runs, ReportSettings(baseline="sam")))
     assert sorted(found) == [
-        "sam (base=adam, lr=0.0001)",
         "sam (base=adamw, lr=0.0001)",
         "sam (base=adamw, lr=0.003)",
         "sam (base=sgd, lr=0.0001)",
+        "sam (lr=0.0001)",
     ]
 
 
