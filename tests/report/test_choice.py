@@ -198,7 +198,8 @@ def test_why_nothing_is_chosen_is_said(make_runs: StudyMaker) -> None:
         {"adam": EIGHT, "gsam": EIGHT}, **LONG
     )
     assert choice(runs) == (
-        "No choice is named: only Adam was run in each of the 2 settings that compare optimizers."
+        "No choice is named: only Adam has a result in each of the 2 settings that compare "
+        "optimizers."
     )
 
 
@@ -218,6 +219,23 @@ def test_flatness_says_over_which_settings_and_what_one_alone_shows(
     assert "Over 2 settings, in 5 folds, no optimizer was shown to find flatter minima" in text
     assert "Shown in one setting alone: SAM sharper in ResNet-18 on phantom, 20 times (" in text
     assert "; SAM flatter in VGG-16 on phantom, 0.05 times (" in text
+
+
+def test_flatness_over_folds_here_and_seeds_there_says_how_many_of_each(
+    make_record: RecordMaker,
+) -> None:
+    """It said "in 5 to 8 folds"."""
+    runs = [
+        make_record(name, hessian={"top": {"value": 5.0 + part, "converged": True}}, **own)
+        for name in ("adam", "sam")
+        for part in range(8)
+        for own in (
+            {"seed": part},
+            {"fold": part % 5, "split": "kfold-5", "seed": part // 5, "model": "resnet18"},
+        )
+    ]
+    text = " ".join(paragraphs(runs))
+    assert "in 5 folds and 8 seeds, no optimizer was shown to find flatter minima" in text
 
 
 def test_costs_are_the_tables(make_record: RecordMaker) -> None:
