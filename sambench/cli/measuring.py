@@ -78,8 +78,7 @@ def find_runs(
         ends = tuple(name.rstrip("/")[-10:] for name in rest)  # the ids of runs that are named
         finals = [record for record in found if record.id in ends or not is_trial(record)]
         if left := len(found) - len(finals):
-            said = f"not measured: {counted(left, 'trial')} of a search"
-            screen.warn(f"{said}; name one to measure it")
+            screen.warn(f"{counted(left, 'trial')} of a search left out; name one to measure it")
         groups.append((finals, alone, None))
     screen.warn(*damaged)
     pattern = where_pattern(where)

@@ -88,10 +88,9 @@ def _highest(study: Study) -> str:
     known = [(cell.mean, cell, line) for cell, line in cells if cell.mean is not None]
     if others or not known:
         return ""
-    known.sort(key=lambda item: -item[0])
-    if len(known) > 1 and known[0][0] - known[1][0] < EQUAL:
+    (mean, cell, line), *lower = sorted(known, key=lambda item: -item[0])
+    if lower and mean - lower[0][0] < EQUAL:
         return ""
-    mean, cell, line = known[0]
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
     name = study.primary_metric.in_text
     return f"; the highest mean {name} is {line.title}'s, {text} % ({cell.n})"

@@ -155,8 +155,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
     """Explain each statistic of the report once: a paragraph of the template is an item."""
     found = [one for one in study.every() if one.n]
     if not found:
-        cells = "mean ± SD over seeds, or folds (their seeds are averaged first)"
-        return (f"Cells are {cells}. Nothing was compared.",)
+        return (said("uncompared"),)
     primary = min(found, key=lambda one: (one.metric.name != study.primary, one.p is None))
     used = dict.fromkeys(one.metric for one in found)  # with the suite's margins of equivalence
     return paragraphs(

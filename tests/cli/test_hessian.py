@@ -58,7 +58,7 @@ def test_trials_of_a_search_are_measured_only_where_they_are_named(
         return [record.name for record in found]
 
     assert names("phantom-*") == [final.name]
-    assert told == ["not measured: 1 trial of a search; name one to measure it"]
+    assert told == ["1 trial of a search left out; name one to measure it"]
     for name in (trial.name, trial.id, f"{store.runs}/{trial.name}/"):
         assert names(name) == [trial.name]
 

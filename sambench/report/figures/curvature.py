@@ -141,9 +141,8 @@ def densities(material: Material, setting: Setting) -> Drawn:
         list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
         left=0.56,
     )  # fmt: skip
-    records, sections, every = zip(*found.values(), strict=True)
-    both = zip(sections, every, strict=True)
-    floors = [plots.density_floor(section, arrays["grid"]) for section, arrays in both]
+    every = [arrays for *_, arrays in found.values()]
+    floors = [plots.density_floor(section, own["grid"]) for _, section, own in found.values()]
     low = min(float(arrays["grid"][0]) for arrays in every)
     high = max(float(arrays["grid"][-1]) for arrays in every)
     scale = max(float(arrays["scale"]) for arrays in every)
@@ -159,7 +158,7 @@ def densities(material: Material, setting: Setting) -> Drawn:
             ax.text(0.97, 0.95, largest, size=SMALL, ha="right", va="top", transform=ax.transAxes)
         layout.asinh_axis(ax, low, high, scale)
         ax.set_ylim(min(floors), 5 * peak)
-    seeds = sorted({record.config.seed for record in records})
+    seeds = sorted({record.config.seed for record, *_ in found.values()})
     return figure, caption("densities", seeds=seeds, first=next(iter(found)))
 
 

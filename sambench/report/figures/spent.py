@@ -84,9 +84,10 @@ def _beyond(title: str, cell: Summary) -> str:
 def targets(material: Material, setting: Setting) -> Drawn:
     """Draw what each run and the median had spent on a target, evaluations beside seconds."""
     baseline = setting.group.first
-    target = histories.choose_target(material.histories(baseline)) if baseline else None
-    if not baseline or target is None:
-        return "the baseline's runs have no validation accuracy to aim at"
+    own = material.histories(baseline) if baseline else []
+    if not baseline or (target := histories.choose_target(own)) is None:
+        what = "validation accuracy to aim at" if own else "history of epochs that can be read"
+        return f"the baseline's runs have no {what}"
     races = [
         (line.title, [histories.cost_to_target(epochs, target) for epochs in known])
         for line in setting.lines

@@ -162,7 +162,8 @@ def test_damaged_predictions(add: RunMaker, store: Store) -> None:
 
 
 def test_files_that_are_all_damaged_are_not_called_missing(add: RunMaker, store: Store) -> None:
-    runs = study(add, ["adam", "sam"], 1, files=("history", "predictions", "studies"))
+    files = ("history", "predictions", "studies")
+    runs = study(add, ["adam", "sam"], 1, files=files, validation=True)
     for path in store.runs.glob("*/*.npz"):
         truncate(path)
     for run in runs:
@@ -170,8 +171,8 @@ def test_files_that_are_all_damaged_are_not_called_missing(add: RunMaker, store:
     text = "\n".join(said(draw_gallery(material_of(runs, store))))
     for kind in ("Spectral densities", "Loss along a line"):
         assert f"{kind}, {NAME}: no run has one that can be drawn.\n" in text
-    for kind in ("Learning curves", "ROC curves", "Reliability curves", "Confusion matrices"):
-        (line,) = (line for line in text.splitlines() if line.startswith(f"{kind}, "))
+    for kind in ("Cost to a target", "Learning", "ROC", "Reliability", "Confusion matrices"):
+        (line,) = (line for line in text.splitlines() if line.startswith(kind))
         assert line.endswith(" that can be read.")
 
 
