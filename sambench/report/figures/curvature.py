@@ -136,7 +136,7 @@ def densities(material: Material, setting: Setting) -> Drawn:
     """Draw a panel for each optimizer, the density of the first run of it that was studied."""
     found = _studied(material, setting, "density")
     if not found:
-        return _none(setting, "density")
+        return _none(setting, "density", "`sambench hessian RUN --density` computes it")
     figure, grid = layout.panels(
         list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
         left=0.56,
@@ -177,11 +177,10 @@ def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studi
     return found
 
 
-def _none(setting: Setting, what: str) -> str:
+def _none(setting: Setting, what: str, remedy: str) -> str:
     """Say why a study is not drawn: no run has it, or what each has is damaged or not finite."""
-    if any(value_at(record, f"hessian.{what}") for record in setting.group.completed):
-        return "no run has one that can be drawn"
-    return f"no run has one; `sambench hessian RUN --{what.partition('.')[0]}` computes it"
+    there = any(value_at(record, f"hessian.{what}") for record in setting.group.completed)
+    return "no run has one that can be drawn" if there else f"no run has one; {remedy}"
 
 
 def _can_be_drawn(section: Mapping[str, Any], arrays: Arrays) -> bool:
@@ -196,7 +195,8 @@ def lines(material: Material, setting: Setting) -> Drawn:
     studied = _studied(material, setting, "landscape.line")
     if not studied:
         plane = _studied(material, setting, "landscape.plane")
-        return None if plane else _none(setting, "landscape.line")
+        remedy = "`sambench hessian RUN --landscape` computes it"
+        return None if plane else _none(setting, "landscape.line", remedy)
     figure, grid = layout.panels(
         list(studied), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
     )
