@@ -140,7 +140,7 @@ def _group(
 def telling_settings(roles: Iterable[Role]) -> Iterator[tuple[object, str]]:
     """Yield the hyperparameters in which lines of one name and base differ, after the name."""
     optimizers = (role.given for role in roles)
-    for (name, _), alike in by_key(optimizers, operator.itemgetter("name", "base")).items():
+    for (name, _), alike in by_key(optimizers, lambda one: (one["name"], one.get("base"))).items():
         for key in dict.fromkeys(key for one in alike for key in one):
             if any(one.get(key) != alike[0].get(key) for one in alike):
                 yield name, key
