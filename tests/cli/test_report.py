@@ -96,9 +96,9 @@ def test_every_record_is_read_once(
     read: list[str] = []
     parse = RunRecord.parse
 
-    def counted(text: str, where: str, *expected: Any) -> RunRecord:
+    def counted(text: str, where: str, *expected: Any, **told: Any) -> RunRecord:
         read.append(where)
-        return parse(text, where, *expected)
+        return parse(text, where, *expected, **told)
 
     monkeypatch.setattr(RunRecord, "parse", counted)
     assert report(*patterns, monkeypatch=monkeypatch) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from sambench.launch.pool import Member
     "start",
     [
         lambda: Member(SimpleNamespace(threads=1), "cpu", Watcher()),  # type: ignore[arg-type]
-        lambda: together.start(2, ["train"]),
+        lambda: together._start_others(2, ["train"]),
     ],
     ids=["a worker", "processes that train together"],
 )
@@ -26,6 +27,7 @@ def test_a_users_modules_are_not_imported(
     start: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # as of a user who has a `random.py` there
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # which tells of the others from then on
 
     def refuse(command: object, env: dict[str, str], **_: Any) -> None:
         assert env["PYTHONSAFEPATH"] == "1"
