@@ -41,7 +41,7 @@ from sambench.store.record import (
 )
 from sambench.store.status import outdated
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.engine import ALWAYS
+from sambench.training.engine import ALWAYS, layout_of
 from sambench.training.evaluate import Diverged, classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Interrupted, Training
@@ -111,6 +111,7 @@ def _training(
         loaded = load_backbone(model, find_weights(config.weights, paths.data), config.weights)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model.to(memory_format=layout_of(model, device))  # gradients are sent as weights lie
     parallel = replicas.wrap(model, config.batch_norm)
     torch.manual_seed(derive_seed(config.seed, "training", *replicas.axis))
     training = Training(
