@@ -38,11 +38,15 @@ def joined(
 
     For several devices they are started with these arguments, unless torchrun has done so. Yields
     the name of this process's device and whether it leads: does the run as one alone would, while
-    the others `follow` until its block ends. Too few devices are a DeviceError.
+    the others `follow` until its block ends. Too few devices, or one GPU for two, are a DeviceError.
     """
     if processes() == 1 and len(devices) < 2:
         yield (devices[0] if devices else device), True
         return
+    gpus = {place for name in devices if (place := choose_device(name)[0]).type == "cuda"}
+    if gpus and len(gpus) < len(devices):
+        said = f"{', '.join(devices)} is no GPU for each process of a run, nor the CPU for all"
+        raise DeviceError(f"{said}; name others with --devices")
     from torch import distributed
 
     from sambench.training.replicas import Replicas
@@ -118,6 +122,6 @@ def _device_of_this_process(devices: Sequence[str], device: str | None) -> str:
         raise DeviceError(f"process {place} has no device; name one for each with --devices")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     name = devices[place] if devices else "cpu" if on_cpu else f"cuda:{place}"
-    if choose_device(name)[0].type == "cuda":
-        torch.cuda.set_device(name)
+    if (chosen := choose_device(name)[0]).type == "cuda":
+        torch.cuda.set_device(chosen)
     return name

@@ -302,10 +302,23 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert together._device_of_this_process((), None) == "cuda:1"
-    assert chosen == ["cuda:1"]
+    assert chosen == [torch.device("cuda:1")]
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(DeviceError, match="cuda:2 is not there; use --device cuda:0 or cuda:1"):
         together._device_of_this_process((), None)
+
+
+@pytest.mark.parametrize("names", ["cuda,cuda:0", "cpu,cuda:1"])
+def test_a_run_s_processes_have_a_gpu_each_or_none(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(DeviceError, match="is no GPU for each process of a run"),
+        together.joined(names.split(","), None, ()),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
