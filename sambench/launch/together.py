@@ -38,7 +38,7 @@ def joined(
 
     For several devices they are started with these arguments, unless torchrun has done so. Yields
     the name of this process's device and whether it leads: does the run as one alone would, while
-    the others `follow` until its block ends. Too few devices, or one GPU for two, are a DeviceError.
+    the others `follow` until its block ends. Too few devices, or a GPU for two: a DeviceError.
     """
     if processes() == 1 and len(devices) < 2:
         yield (devices[0] if devices else device), True
