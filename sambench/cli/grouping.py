@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -117,6 +118,15 @@ def _filled(text: str) -> str:
 
 class Command(TyperCommand):
     """A command whose help shows no type beside flags, and itself among the output options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; an option that takes one value and is given two is refused."""
+        _, _, given = self.make_parser(ctx).parse_args(args=[*args])
+        for one, times in Counter(given).items():
+            if times > 1 and not getattr(one, "is_flag", True) and not one.multiple:
+                said = f"is given {times} times, and only the last would count; give it once"
+                ctx.fail(f"{one.opts[0]} {one.metavar} {said}")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the commands that it names have its folders."""

@@ -51,7 +51,8 @@ class DeflationBasis:
             return
         best = int(np.abs(self.ritz.values).argmax())
         vector = self.vectors.combine(self.ritz.coefficients[:, [best]])[0]
-        allowed = float(self.ritz.residuals[best]) + SAME * self.ritz.rounding
+        residual = float(self.ritz.residuals[best])
+        allowed = residual + SAME * self.ritz.noise * max(self.ritz.scale, residual)
         value = float(self.ritz.values[best])
         if len(vector) != H.size or norm(H.matvec(vector).sub_(vector, alpha=value)) > allowed:
             raise CurvatureError(

@@ -149,6 +149,11 @@ def test_settings(call: Call) -> None:
         (("check", "nosuch.py"), "plugin nosuch.py does not exist"),
         (("train", "--size", "4"), "invalid value for '--size'"),
         (("train", "--epochs"), "option '--epochs' requires an argument; `sambench train --help`"),
+        (
+            ("compare", "--opt", "adam", "--opt", "sam"),
+            "--opt NAME,... is given 2 times, and only the last would count; give it once",
+        ),
+        (("report", "--results", "a", "--results", "b"), "--results DIR is given 2 times"),
         (("hessian",), "missing argument 'RUN'"),
         (("report", "--result", "x"), "no option --result: did you mean '--results'"),
         (("compare", "a", "b", "c"), "got unexpected extra argument(s) (c)"),

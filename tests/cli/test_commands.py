@@ -106,7 +106,9 @@ def small(tmp_path: Path, phantom_data: Path) -> Callable[..., str]:
     """Refuse a `train` or `compare` of the small network on the prepared phantom."""
 
     def run(command: str, *arguments: str) -> str:
-        return refused(tmp_path, command, *SMALL, "--data", str(phantom_data), *arguments)
+        usual = zip(SMALL[::2], SMALL[1::2], strict=True)
+        words = [word for pair in usual if pair[0] not in arguments for word in pair]
+        return refused(tmp_path, command, *words, "--data", str(phantom_data), *arguments)
 
     return run
 
@@ -482,7 +484,7 @@ def test_a_suite_that_extends_another_is_prepared_as_that(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_a_dataset_that_is_not_prepared(tmp_path: Path, command: str) -> None:
-    arguments = (*SMALL, "--dataset", "busi", "--size", "64")
+    arguments = ("--dataset", "busi", "--size", "64", "--device", "cpu")
     assert refused(tmp_path, command, *arguments) == (
         "dataset 'busi' is not prepared at 64 pixels in data/prepared; "
         "run `sambench prepare busi --source DIR --size 64`"

@@ -192,6 +192,17 @@ def test_a_basis_of_other_weights_is_refused(dtype: torch.dtype) -> None:
                 trace(other, basis=basis)
 
 
+def test_a_basis_whose_value_is_near_zero_is_known_again() -> None:
+    """Rounding takes a product by a share of its own length, be the eigenvalue never so small."""
+    operator = with_spectrum(torch.cat([torch.ones(30), -torch.ones(32)]))
+    value = float(eigenvalues(operator, max_matvecs=1).values[0])
+    shifted = operator.matrix - value * torch.eye(62, dtype=torch.float64)
+    found = eigenvalues(DenseOperator(shifted), max_matvecs=1)
+    assert abs(float(found.values[0])) < 1e-12
+    rounded = DenseOperator(shifted * (1 + 50 * torch.finfo(torch.float64).eps))
+    assert trace(rounded, max_matvecs=8, basis=found.basis).matvecs == 8
+
+
 def _descent(operator: HessianOperator) -> dict[str, torch.Tensor]:
     direction, start = dict[str, torch.Tensor](), 0
     _, gradient = operator.gradient()
