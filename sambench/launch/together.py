@@ -76,10 +76,8 @@ def _start_others(number: int, arguments: Sequence[str]) -> list[subprocess.Pope
     with socket.create_server(("127.0.0.1", 0)) as probe:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": str(number)}
-    command, given = (
-        [sys.executable, "-m", "sambench", *arguments],
-        os.environ | child_environment(),
-    )
+    command = [sys.executable, "-m", "sambench", *arguments]
+    given = os.environ | child_environment()
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(1, number)]
     others = [subprocess.Popen(command, env=given | rank) for rank in ranks]
     threading.Thread(target=_watch, args=(others,), daemon=True).start()
