@@ -278,11 +278,11 @@ class _TimeLeft(TimeRemainingColumn):
 def _ending(record: RunRecord) -> str:
     if record.status != COMPLETED or record.final is None or record.cost is None:
         return f"{record.status}: {in_one_line(record.error) or 'no reason recorded'}"
+    test, epochs, rule = (record.final[key] for key in ("test", "epochs", "stopped_by"))
     part = "validation" if is_trial(record) else "test"
-    told = (part, "test", "epochs", "stopped_by")
-    shown, test, epochs, rule = (record.final[key] for key in told)
+    accuracy = 100 * record.final[part]["accuracy"]
     text = (
-        f"{part} accuracy {100 * shown['accuracy']:.1f} % after {counted(epochs, 'epoch')}"
+        f"{part} accuracy {accuracy:.1f} % after {counted(epochs, 'epoch')}"
         f"{'' if rule == 'epochs' else f' (stopped by {rule})'}, "
         f"{record.cost['train_seconds']:.1f} s, "
         f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"

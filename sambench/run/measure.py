@@ -154,6 +154,6 @@ def _studies(
             minimum.check_time()
         if (there := store.load(other)) is None:
             raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
-        store.weights_of(there)  # or it is not completed
+        weights = store.read_weights(there)  # or it is not completed
         check_code(there)
-        yield minimum.interpolation(other, store.read_weights(there))
+        yield minimum.interpolation(other, weights)

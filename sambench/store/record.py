@@ -144,8 +144,9 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         try:
             record = decode(cls, data)
             if record.config != expected:
-                # of another version of a file of one's own, or of none: complete as stored
-                with suppress(UnknownNameError, *((ConfigError,) if intact else ())):
+                # of a file of one's own that is not loaded, or changed: complete as stored
+                foreign = (UnknownNameError, ConfigError) if intact else (UnknownNameError,)
+                with suppress(*foreign):
                     record = replace(record, config=record.config.checked())
         except (UserError, ValueError) as error:
             said = f"{where} is damaged ({error}); {remedy}"
