@@ -83,9 +83,10 @@ def write_runs(folder: Path, shape: str, number: int) -> int:
         config = RunConfig.from_dict(settings)
         run = store.folder(config)
         run.mkdir(parents=True)
-        size = (run / RECORD).write_text(record_text(config, draw))
+        right, predictions = predicted[place % PREDICTED]
+        size = (run / RECORD).write_text(record_text(config, draw, right))
         (run / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in _history(draw)))
-        (run / PREDICTIONS).write_bytes(predicted[place % PREDICTED])
+        (run / PREDICTIONS).write_bytes(predictions)
     return size
 
 
@@ -99,13 +100,16 @@ def damage(folder: Path) -> None:
     newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 2'))
 
 
-def record_text(config: RunConfig, draw: random.Random) -> str:
+def record_text(config: RunConfig, draw: random.Random, right: float | None = None) -> str:
     """Return the file of a made-up record, with its checksum."""
-    return sealed(json.dumps(made_up_record(config, draw).to_dict(), indent=2) + "\n")
+    return sealed(json.dumps(made_up_record(config, draw, right).to_dict(), indent=2) + "\n")
 
 
-def made_up_record(config: RunConfig, draw: random.Random) -> RunRecord:
-    """Return a record with every section of a real one, and numbers of its own."""
+def made_up_record(config: RunConfig, draw: random.Random, right: float | None = None) -> RunRecord:
+    """Return a record with every section of a real one, and numbers of its own.
+
+    Its accuracy is the share of its predictions that is right, where that is given.
+    """
     real, final = TEMPLATE, TEMPLATE["final"]
     cost = {
         **{"train_seconds": draw.gauss(600, 30), "evaluation_seconds": draw.gauss(9, 1)},
@@ -116,18 +120,22 @@ def made_up_record(config: RunConfig, draw: random.Random) -> RunRecord:
     return RunRecord(config=config, status=COMPLETED, suite="scale").with_sections(
         environment=real["environment"],
         data={**real["data"], "train": 1924, "validation": 0, "test": IMAGES},
-        final={**final, **ended, "test": {**final["test"], **_tested(draw)}},
+        final={**final, **ended, "test": {**final["test"], **_tested(draw, right)}},
         cost={**real["cost"], **cost},
         sharpness={**real["sharpness"], "gradient_cosine": draw.random()},
         hessian=_hessian(draw),
     )
 
 
-def _tested(draw: random.Random) -> dict[str, Any]:
+def _tested(draw: random.Random, right: float | None) -> dict[str, Any]:
     low = ("loss", "ece", "brier")
+    accuracy = draw.gauss(0.82, 0.02)
     return {
         **{"n": IMAGES, "majority_accuracy": 0.63, "collapsed": False},
-        **{"accuracy": draw.gauss(0.82, 0.02), "balanced_accuracy": draw.gauss(0.8, 0.02)},
+        **{
+            "accuracy": accuracy if right is None else right,
+            "balanced_accuracy": draw.gauss(0.8, 0.02),
+        },
         **{name: draw.random() for name in ("auroc", "sensitivity", "specificity", "f1", *low)},
     }
 
@@ -156,7 +164,8 @@ def _history(draw: random.Random) -> Iterator[dict[str, Any]]:
         }
 
 
-def _predictions() -> list[bytes]:
+def _predictions() -> list[tuple[float, bytes]]:
+    """Return files of predictions, each with the share of images that it has right."""
     generator = np.random.default_rng(0)
     labels = (np.arange(IMAGES) % 8 < 3).astype(np.int64)
     ids = np.array([f"image-{place:04d}" for place in range(IMAGES)])
@@ -166,5 +175,6 @@ def _predictions() -> list[bytes]:
         probabilities = np.stack([1 - malignant, malignant], axis=1).astype(np.float32)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, version=1, ids=ids, labels=labels, probabilities=probabilities)
-        files.append(buffer.getvalue())
+        right = float((probabilities.argmax(axis=1) == labels).mean())
+        files.append((right, buffer.getvalue()))
     return files
