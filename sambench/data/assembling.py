@@ -22,6 +22,10 @@ from sambench.data.prepared import FIXED_COLUMNS
 from sambench.data.source import PARTS, Listing, Request, Sample, Source
 from sambench.data.tables import text_of
 from sambench.errors import ConfigError, DataError, did_you_mean, some
+from sambench.files.checksums import sha256_of
+
+NOBODY = None, 1
+"""Patient and number of pages of an image without a header."""
 
 
 def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
@@ -61,7 +65,8 @@ def _one(source: Source, request: Request, patients: dict[str, str]) -> Listing:
     """List one folder: a sample for each page that is wanted, with the patient of a DICOM file.
 
     The pages of a file stay together in splits: where no patient is known, the file is the group.
-    A patient is spelled as in `patients`, to which new ones are added.
+    A patient is spelled as in `patients`, to which new ones are added; of one whom only DICOM files
+    name, that is a hash of the id.
     """
     listing, every = source.scan(request), request.options.get("pages") == "all"
     for fault in _faults(listing) if isinstance(listing, Listing) else ("is no Listing",):
@@ -73,15 +78,16 @@ def _one(source: Source, request: Request, patients: dict[str, str]) -> Listing:
     headers = {path: read_header(path) for path in files}
     # whom a header and, of some images alone, the source name is one patient in the others too
     named = {
-        headers[s.path][0]: patient
+        same_name(id): patient
         for s in listed
-        if s.path in headers and (patient := text_of(s.facts.get("patient")))
-    } | {None: None}
+        if (id := headers.get(s.path, NOBODY)[0]) and (patient := text_of(s.facts.get("patient")))
+    }
     samples: list[Sample] = []
     for sample in listed:
-        told, frames = headers.get(sample.path, (None, 1))
-        written = text_of(sample.facts.get("patient")) or named.get(told, told)
-        patient = written and patients.setdefault(same_name(written), written)
+        told, frames = headers.get(sample.path, NOBODY)
+        written = text_of(sample.facts.get("patient")) or named.get(same_name(told or ""))
+        kept = written or (told and f"patient-{sha256_of(told.encode())[:12]}")
+        patient = kept and patients.setdefault(same_name(written or told or ""), kept)
         several = every and frames > 1
         patient = patient or (sample.id if several else None)
         facts = {**sample.facts, "patient": patient} if patient else sample.facts

@@ -41,6 +41,8 @@ PREPROCESSING = {
 }
 """What `decode` does by default, in words, for the manifest. Changing one prepares all anew."""
 
+WHITE_IS = 262  # the tag of a TIFF that says it; of 8 bits Pillow turns them round
+
 PREAMBLE, DICM = 128, b"DICM"  # bytes that a DICOM file may begin with, and the mark behind
 
 DEPTHS = (8, 10, 12, 14, 16)
@@ -165,6 +167,8 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int, int | None]:
     frames = _frames(image)
     if page:
         image.seek(page)
+    if image.mode.startswith(("I", "F")) and getattr(image, "tag_v2", {}).get(WHITE_IS) == 0:
+        raise UnreadableError("has more than 8 bits and 0 as white: save it with 0 as black")
     halved = any(";16" in str(tile[3]) for tile in image.tile) and len(image.getbands()) > 1
     image.load()
     seen = [band not in ("A", "a") for band in image.getbands()]
@@ -219,7 +223,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path) -> tuple[str | None, int]:
-    """Return a hash of the patient's id, which DICOM files have, and the number of frames or pages.
+    """Return the patient's id, which DICOM files have, and the number of frames or pages.
 
     Where the file cannot be read, or without pydicom, these are None and 1.
     """
@@ -235,8 +239,7 @@ def read_header(path: Path) -> tuple[str | None, int]:
         frames = min(int(found.get("NumberOfFrames") or 1), path.stat().st_size)  # it may lie
     except Exception:  # decoding it will tell what is wrong
         return None, 1
-    hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}"
-    return None if is_nobody(id) else hashed, frames
+    return None if is_nobody(id) else id, frames
 
 
 def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -224,7 +225,9 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
     """
     try:
         text = data.decode("utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        if told := re.match(r"sep=([,;\t])\r?\n", text):  # a line that spreadsheets do not show
+            text = text[told.end() :]
+        delimiter = told[1] if told else max(",;\t", key=text.partition("\n")[0].count)
         rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file ({error}); save it as UTF-8 CSV") from error

@@ -5,6 +5,7 @@ What differs among the runs is said with the number of runs that have each value
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -156,10 +157,15 @@ def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
 
 def _hyperparameters(line: Line) -> str:
     names = dict.fromkeys(key for one in line.optimizers for key in one if key != "name")
-    values = {k: dict.fromkeys(setting_text(o.get(k)) for o in line.optimizers) for k in names}
-    settings = ", ".join(f"{key} {' or '.join(found)}" for key, found in values.items())
+    found = {k: sorted((o.get(k) for o in line.optimizers), key=_numbers_first) for k in names}
+    values = {k: dict.fromkeys(map(setting_text, some)) for k, some in found.items()}
+    settings = ", ".join(f"{key} {' or '.join(texts)}" for key, texts in values.items())
     notes = [line.role + " by fold" * (len(line.optimizers) > 1), line.default_note]
     return f"{settings} ({'; '.join(filter(None, notes))})" if any(notes) else settings
+
+
+def _numbers_first(value: object) -> tuple[float, str]:
+    return (value if isinstance(value, int | float) else math.inf, str(value))
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -88,6 +88,16 @@ def test_sixteen_bits_are_scaled(tmp_path, name):
     assert pixels.max() > 200
 
 
+def test_white_is_zero_in_a_tiff(tmp_path):
+    """Pillow turns 8 bits round, but not 16."""
+    eight = np.asarray(Image.fromarray(GREY).resize((40, 40), BILINEAR))
+    path = saved(tmp_path, Image.fromarray(GREY), "8.tif", tiffinfo={262: 0})
+    assert np.array_equal(decode(path, 40).pixels[..., 0], eight)
+    path = saved(tmp_path, Image.fromarray(GREY.astype(np.uint16)), "16.tif", tiffinfo={262: 0})
+    with pytest.raises(UnreadableError, match="more than 8 bits and 0 as white: save it with 0"):
+        decode(path, 40)
+
+
 @pytest.mark.parametrize("depth", [10, 12, 14])
 def test_fewer_bits_than_the_file_has_are_scaled_by_their_own_range(tmp_path, depth):
     white = (1 << depth) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,16 @@ def test_a_patient_whom_the_table_names_in_some_images_alone(tmp_path):
     assert patients[:2] == ["P07", "P07"]
     assert patients[2].startswith("patient-")
     assert patients[3:] == ["P08", None]
+
+
+def test_a_patient_is_the_same_in_any_case(tmp_path):
+    for number, patient in enumerate(("P07", "p07 ", "P08")):
+        written(tmp_path / "ab"[number % 2] / f"{number}.dcm", RAMP + number, PatientID=patient)
+    source = sources.get("folder")
+    listing, _ = assemble(source, Request(folder=tmp_path, options=source.resolve({})))
+    patients = {one.path.stem: one.facts["patient"] for one in listing.samples}
+    assert patients["0"] == patients["1"] != patients["2"]
+    assert patients["0"] == f"patient-{hashlib.sha256(b'P07').hexdigest()[:12]}"
 
 
 def test_removed_names_are_no_patient(tmp_path):

@@ -131,3 +131,12 @@ def test_rows_that_a_lone_quote_would_swallow(tmp_path: Path, text: str) -> None
     path.write_text(f"file,label,note\n{text}")
     with pytest.raises(DataError, match=r"t\.csv is not a CSV file \(.*; save it as UTF-8 CSV"):
         read_table(path)
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_first_line_that_tells_the_separator_is_no_row(tmp_path: Path, sign: str) -> None:
+    """As Excel and R write it."""
+    path = tmp_path / "t.csv"
+    lines = [f"sep={sign}", *(sign.join(row) for row in (("file", "label", "patient"), *ROWS))]
+    path.write_text("\r\n".join(lines), newline="")
+    assert column(path) == PATIENTS

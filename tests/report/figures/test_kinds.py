@@ -327,6 +327,9 @@ def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
     words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
     assert words in caption(made)
+    assert ": the mean over 3 runs of each" in caption(made)
+    one = caption(draw("roc", runs[:1], store))
+    assert ": one run of each optimizer. Numbers are the area under the curve." in one
 
 
 def test_reliability(add: RunMaker, store: Store) -> None:
