@@ -195,7 +195,7 @@ def count_runs_on_device() -> int:
 
 @contextmanager
 def naming_faults(device: torch.device) -> Iterator[None]:
-    """Turn the error of memory, or of another process, that a run lacks into one that says so."""
+    """Say in one line what a run lacks: memory, programs for its GPU, or another process of it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -203,6 +203,11 @@ def naming_faults(device: torch.device) -> Iterator[None]:
             raise RunInterrupted(
                 "another process of this run has ended: it said why, or was killed, as by the "
                 "system where memory runs out; the same command goes on"
+            ) from error
+        if "no kernel image is available" in str(error):
+            raise DeviceError(
+                f"this torch has no programs for the GPU of {device}, which is older or newer than "
+                "it knows: pytorch.org has builds for others; or use --device cpu"
             ) from error
         if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
             raise

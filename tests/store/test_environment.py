@@ -164,6 +164,16 @@ def test_another_process_that_ended_is_said(said: str) -> None:
         raise RuntimeError(said)
 
 
+def test_a_gpu_that_torch_has_no_programs_for_is_said() -> None:
+    said = "CUDA error: no kernel image is available for execution on the device\nCompile with"
+    place = environment.naming_faults(GPU)
+    with (
+        pytest.raises(DeviceError, match="this torch has no programs for the GPU of cuda:0"),
+        place,
+    ):
+        raise RuntimeError(said)
+
+
 def test_other_errors_are_left_as_they_are() -> None:
     place = environment.naming_faults(CPU)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), place:
