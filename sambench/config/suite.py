@@ -126,6 +126,9 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
                         said = f"run {config.name} is asked for with several values of what is no"
                         raise self._wrong(f"{said} part of its id ({names}); keep one of each")
         ordered = [config for _, config in sorted(runs.values(), key=lambda item: item[0])]
+        if self.folds is not None and all(config.fold is None for config in ordered):
+            said = "no run has a split with folds; set `split`, such as kfold-5, or leave folds out"
+            raise self._wrong(said, "folds")
         kept = self._without_excluded(ordered)
         self._check_report(kept)
         return tuple(kept)

@@ -37,8 +37,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Make a value; one that only looks like a date or a number is refused with its line."""
-        if node.tag.endswith((":int", ":float")) and ":" in node.value:
-            node.tag = "tag:yaml.org,2002:str"  # a time, as 1:30:00, which YAML 1.1 has as 5400
+        if node.tag.endswith((":int", ":float")) and re.search(":|^[-+]?0[0-7_]+$", node.value):
+            node.tag = "tag:yaml.org,2002:str"  # YAML 1.1 has 1:30:00 as 5400, and 010 as 8
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:

@@ -429,6 +429,7 @@ def test_folds_are_for_the_splits_that_have_some() -> None:
             {"folds": "all"},
             "unknown split 'kfol-3': did you mean 'kfold-K' or 'folds'?; splits: ",
         ),
+        ("holdout", {"folds": "all"}, "no run has a split with folds; set `split`, such as "),
     ],
 )
 def test_folds_that_do_not_fit(split: str, more: dict[str, Any], message: str) -> None:

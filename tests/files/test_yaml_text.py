@@ -28,6 +28,9 @@ PACKAGE = Path(sambench.__file__).parent
         ("[0.9, 1e-1]", [0.9, 0.1]),
         ("1:30:00", "1:30:00"),
         ("12:30:45.5", "12:30:45.5"),
+        ("010", "010"),
+        ("0.10", 0.1),
+        ("0", 0),
     ],
 )
 def test_scalars(text: str, value: object) -> None:
