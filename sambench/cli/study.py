@@ -6,6 +6,7 @@ import fnmatch
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import TRIALS, plan_search
 from sambench.config.suite import Suite
-from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, StoreError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers, read_number
 from sambench.launch.manifest import Manifest
@@ -32,7 +33,15 @@ from sambench.report.notes import place_of, planned_groups, too_few
 from sambench.report.table import counted
 from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.search_record import Roles, SearchRecord, found_now, still_asked, write_search
+from sambench.store.search_record import (
+    Roles,
+    SearchRecord,
+    found_now,
+    read_search,
+    search_path,
+    still_asked,
+    write_search,
+)
 from sambench.store.status import Standing, counts, pending
 from sambench.store.study_plan import StudyPlan
 from sambench.store.tree import Store
@@ -218,7 +227,10 @@ class Study:
         name, store = self.suite.name, Store(self.manifest.results)
         loaded, _ = store.records(run.name for run in self.trials)
         records = {record.id: record for record in loaded}
-        found = found_now(name, self.suite.search, self.tunings, records)
+        before = None
+        with suppress(StoreError):  # it is written anew
+            before = read_search(search_path(self.manifest.results, name))
+        found = found_now(name, self.suite.search, self.tunings, records, before)
         _, runs, roles = still_asked(found, self.suite.search, self.finals)
         return runs, roles, found
 

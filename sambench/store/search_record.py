@@ -1,4 +1,4 @@
-"""What a search found, as the report reads it: derived from the runs' records at any time again."""
+"""What a search found, as the report reads it: derived again from the records of its trials."""
 
 from __future__ import annotations
 
@@ -158,20 +158,41 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
 
 
 def found_now(
-    suite: str, search: Search, tunings: Sequence[Tuning], records: Mapping[str, RunRecord]
+    suite: str,
+    search: Search,
+    tunings: Sequence[Tuning],
+    records: Mapping[str, RunRecord],
+    before: SearchRecord | None = None,
 ) -> SearchRecord:
-    """Return what the runs of a suite's trials say by now; their records are by id."""
-    return SearchRecord(suite=suite, search=search, tunings=[_tuning(t, records) for t in tunings])
+    """Return what the runs of a suite's trials say by now; their records are by id.
+
+    What they said `before` stands where some are not here and no other says anything else.
+    """
+    known = {_trials_of(t.trials): t for t in before.tunings if t.chosen} if before else {}
+    found = [_tuning(tuning, records, known) for tuning in tunings]
+    return SearchRecord(suite=suite, search=search, tunings=found)
 
 
-def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
+def _trials_of(trials: Sequence[TrialRecord]) -> str:
+    return repr([trial.runs for trial in trials])
+
+
+def _tuning(
+    tuning: Tuning, records: Mapping[str, RunRecord], known: Mapping[str, TuningRecord]
+) -> TuningRecord:
     first = tuning.untuned[0].to_dict()
-    chosen = choose_trial(tuning, records)
+    chosen, budget = choose_trial(tuning, records), _budget(tuning, records)
+    trials = [_trial(trial, records) for trial in tuning.trials]
+    if not chosen and (old := known.get(_trials_of(trials))) and old.chosen:
+        both = zip(trials, old.trials, strict=True)
+        if all(now == then or now.validation_accuracy is None for now, then in both):
+            trials, budget = old.trials, old.budget
+            chosen = tuning.trials[[trial.values for trial in trials].index(old.chosen.values)]
     return TuningRecord(
         setting={k: v for k, v in first.items() if k not in ("optimizer", "seed")},
         optimizer=first["optimizer"],
-        trials=[_trial(trial, records) for trial in tuning.trials],
-        budget=_budget(tuning, records),
+        trials=trials,
+        budget=budget,
         chosen=_chosen(chosen) if chosen else None,
         untuned=[run.name for run in tuning.untuned],
         tuned=[run.name for run in tuning.finals(chosen)] if chosen else [],

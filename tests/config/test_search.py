@@ -22,6 +22,7 @@ from sambench.store.search_record import (
     AS_GIVEN,
     TUNED,
     Role,
+    TuningRecord,
     choose_trial,
     found_now,
     is_trial,
@@ -320,6 +321,32 @@ def test_what_is_kept_for_the_report(tmp_path: Path) -> None:
     assert found["untuned"] == [run.name for run in finals()]
     assert len(found["tuned"]) == 2
     assert not set(found["tuned"]) & set(found["untuned"])
+
+
+def test_chosen_values_stand_where_the_trials_were_not_copied(tmp_path: Path) -> None:
+    """The first `compare` on another machine wrote a search without any choice over them."""
+    search = search_of(trials=2)
+    (tuning,) = plan_search(search, finals())
+    records = records_of(tuning, [(0.5, 1.0), (0.8, 0.3)])
+    path = write_search(tmp_path, found_now("study", search, [tuning], records))
+    before, text = read_search(path), path.read_text()
+
+    def now(records: dict[str, RunRecord], search: Search = search, seeds: int = 2) -> TuningRecord:
+        tunings = plan_search(search, finals(seeds=seeds))
+        found = found_now("study", search, tunings, records, before)
+        write_search(tmp_path, found)
+        return found.tunings[0]
+
+    last = {run.id for run in tuning.trials[1].runs}
+    there: dict[str, RunRecord]
+    for there in ({}, {name: records[name] for name in last}):
+        now(there)
+        assert path.read_text() == text
+    assert len(now({}, seeds=3).tuned) == 3
+    others = records_of(tuning, [(0.5, 1.0), (0.4, 0.3)])
+    assert now({name: others[name] for name in last}).chosen is None
+    assert (chosen := now(others).chosen) and chosen.values == {}
+    assert now({}, search_of(trials=3)).chosen is None
 
 
 def test_a_trial_is_an_ordinary_run(tmp_path: Path, phantom_data: Path) -> None:
