@@ -274,7 +274,7 @@ def settle(study: Study) -> tuple[int, float | None] | None:
     family = sum(one.metric.name == study.primary and one.n > 0 for one in study.every())
     found = (one for one in study.main(study.primary) if one.design == SEEDS)
     opened = [one for one in found if one.verdict == UNDECIDED and not any(one.lost)]
-    known = [(one.sd, one.n - 1) for one in opened if one.sd is not None]
+    known = [(max(one.sd, one.least_sd), one.n - 1) for one in opened if one.sd is not None]
     if not known:
         return None
     spread = median(sd * math.sqrt(freedom / chdtri(freedom, 0.5)) for sd, freedom in known)

@@ -139,8 +139,11 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
     """Return the baseline on several models, for each setting that has more than one."""
     shared = other_settings("model", "optimizer", *REPEATS)
     there = (group for group in study.groups if group.first and group.part == 1)
+    alike = by_key(  # of one test part it is that which they share
+        there, lambda g: (shared(g.setting), None if g.folds else g.setting.split_seed)
+    )
     tables = []
-    for groups in by_key(there, lambda group: shared(group.setting)).values():
+    for groups in alike.values():
         if len(groups) > 1:
             lines = [group.lines[0] for group in groups]
             columns = _columns(MAIN, lines)

@@ -24,7 +24,7 @@ from sambench.report.explain import sources_of
 from sambench.report.notes import how_to_read
 from sambench.report.tables import main_table, result_sections
 from sambench.store.record import RunRecord
-from tests.analysis.conftest import StudyMaker
+from tests.analysis.conftest import StudyMaker, on_images
 from tests.analysis.test_wrong_statements import EIGHT, up
 from tests.conftest import RecordMaker
 
@@ -165,6 +165,17 @@ def test_seeds_that_would_settle_it_are_for_all_comparisons(make_runs: StudyMake
     found = settle(study)
     assert found is not None
     assert found[0] == units_to_settle(sd, 1.0, 5, 6)
+
+
+def test_accuracies_that_agree_by_rounding_promise_nothing(make_runs: StudyMaker) -> None:
+    """Two runs that both classify 4 of 12 images right: six seeds were to settle one point."""
+    runs = make_runs({"adam": [100 / 3] * 2, "sam": [100 / 3] * 2})
+    study = build_study(on_images(12, runs), ADAM)
+    (one,) = study.groups[0].by("accuracy")
+    assert one.sd == 0.0
+    found = settle(study)
+    assert found is not None
+    assert found[0] > 100
 
 
 def test_no_number_of_seeds_rules_out_what_lost_runs_leave_open(make_runs: StudyMaker) -> None:

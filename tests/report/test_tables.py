@@ -457,6 +457,20 @@ def test_the_baseline_by_model_where_all_other_settings_agree(make_runs: StudyMa
     assert first[0].source == "ResNet-18 on phantom (batch_size=16)/adam/accuracy"
 
 
+def test_one_model_on_other_test_images_is_no_table_by_model(make_runs: StudyMaker) -> None:
+    """Five drawings of a holdout were five rows called ResNet-18, all under the first's title."""
+    records = [
+        run
+        for split_seed in (0, 1)
+        for run in make_runs({"adam": [80, 82]}, model="resnet18", split_seed=split_seed)
+    ]
+    assert baseline_tables(build_study(records, ADAM)) == ()
+    records += make_runs({"adam": [70, 72]}, model="small-cnn", split_seed=1)
+    (table,) = baseline_tables(build_study(records, ADAM))
+    assert table.title == "Adam on phantom (split_seed=1), by model"
+    assert [label for label, _ in table.rows] == ["ResNet-18", "small-cnn"]
+
+
 def test_no_table_by_model_for_a_single_model(make_runs: StudyMaker) -> None:
     study = build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}), ADAM)
     assert baseline_tables(study) == ()
