@@ -8,6 +8,7 @@ the extended file; `null` takes a key away. The name is not taken over.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ def _seeds(value: object, *path: str, first: int = 0) -> tuple[int, ...]:
     if type(value) is int and 1 <= value <= MOST_SEEDS:
         return tuple(range(first, first + value))
     if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
-        return tuple(dict.fromkeys(value))
+        _refuse_twice(value, path)
+        return tuple(value)
     raise Fault(
         f"{' '.join(path)}={shown(value)} must be a number of seeds, at most {MOST_SEEDS}, or a "
         "list of them",
@@ -117,6 +119,14 @@ def _named_table(item: object) -> object:
     return {k: str(v) if type(v) is int and k != "where" else v for k, v in item.items()}
 
 
+def _refuse_twice(values: object, path: Keys) -> None:
+    """Refuse a list that has a value twice, a slip of the pen that would be taken once."""
+    listed = map(repr, values) if isinstance(values, list | tuple) else ()
+    for value, number in Counter(listed).items():
+        if number > 1:
+            raise Fault(f"{' '.join(map(str, path))} has {value} more than once; keep one", path)
+
+
 def _refuse_empty(suite: Suite) -> None:
     for path, grid in suite.grids():
         if not grid and path[0] == "include":
@@ -124,8 +134,10 @@ def _refuse_empty(suite: Suite) -> None:
         for key, value in grid.items():
             if value == []:
                 raise Fault(f"{path[0]} {key} is empty; give at least one value", (*path, key))
+            _refuse_twice(value, (*path, key))
     if suite.folds == ():
         raise Fault("folds=[] must be all or a list, as in [1, 2]", ("folds",))
+    _refuse_twice(suite.folds, ("folds",))
 
 
 def shipped_suites() -> dict[str, Path]:
