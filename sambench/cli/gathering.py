@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -173,6 +173,23 @@ def _study(plan: StudyPlan, store: Store) -> Gathered:
         unread = (f"{told} are not what the suite asks for now; {remedy}",)
     own = kept if kept.tunings else None
     return replace(found, damaged=unread, planned=planned, roles=roles, search=own)
+
+
+def tuned_among(found: Gathered, store: Store) -> Iterator[str]:
+    """Yield a sentence for each suite whose tuned runs are shown as if their values were given."""
+    names = {record.name for record in found.records}
+    suites = dict.fromkeys(r.suite for r in found.records if r.suite and found.roles is None)
+    for suite in suites:
+        with suppress(StoreError):
+            search = read_search(search_path(store.root, suite))
+            changed = (
+                t for t in (search.tunings if search else ()) if t.chosen and t.chosen.changed
+            )
+            if tuned := names & {name for t in changed for name in t.tuned}:
+                yield (
+                    f"The search of {suite} chose the values of {counted(len(tuned), 'run')} that "
+                    f"are shown here as if given; `sambench report {suite}` tells them apart."
+                )
 
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:

@@ -17,7 +17,14 @@ from sambench.analysis.claims import Finding, examine
 from sambench.analysis.grouping import Names, build_groups, read_names
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
-from sambench.cli.gathering import MOST_RUNS_DRAWN, Gathered, by_centre, gather, over_images
+from sambench.cli.gathering import (
+    MOST_RUNS_DRAWN,
+    Gathered,
+    by_centre,
+    gather,
+    over_images,
+    tuned_among,
+)
 from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
@@ -157,6 +164,7 @@ class Report:
         options = (f"--where {condition}" for condition in found.part)
         left = searches_left(found.search, found.given) if found.search else ()
         unprinted = unknown_tables(found.plan.tables)
+        otherwise += tuned_among(found, self.store)
         if found.unread:
             few = (*few, f"Predictions not counted: {some(found.unread, 3)}.")
         document = Document(

@@ -257,6 +257,14 @@ def test_a_number_of_tuned_runs_names_the_search_that_tells_the_trials(
     assert "60 %" in trials
 
 
+def test_tuned_runs_beside_others_are_told_apart(
+    folder: Path, call: Call, tuned: list[str]
+) -> None:
+    said = f"The search of tuned chose the values of {len(tuned)} runs that are shown here as if "
+    assert said in call("report", columns=300).out
+    assert "The search of tuned chose" not in call("report", "tuned.yaml", columns=300).out
+
+
 def test_a_suite_file_stands_for_its_tuned_runs_too(folder: Path, tuned: list[str]) -> None:
     """As its name does: so `hessian FILE` measures them."""
     store = Store(folder / "results")

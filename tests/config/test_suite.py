@@ -440,6 +440,11 @@ def test_folds_that_do_not_fit(split: str, more: dict[str, Any], message: str) -
     assert said.startswith(f"here: {message}")
 
 
+def test_runs_of_several_processes_are_for_train() -> None:
+    said = complaint(defaults={**DEFAULTS, "replicas": 2})
+    assert said.startswith("here: replicas=2: each run of a suite is done by one process; leave it")
+
+
 def test_a_fold_beside_folds() -> None:
     said = complaint(defaults={**DEFAULTS, "split": "kfold-3", "fold": 1}, folds="all")
     assert said == "here: fold=1 beside folds; leave one out"
