@@ -64,7 +64,7 @@ class Observer:
         norm = direction.norm()
         flat = direction.part(tensor.dim() <= 1 for tensor in direction.tensors)
         share = (flat.norm() / norm) ** 2 if len(flat) else torch.zeros_like(norm)
-        self._moved = (norm * by).abs(), share
+        self._moved = (norm * by).abs(), share.clamp(max=1.0)  # rounding may take it beyond
 
     def gradient(self, found: Vector) -> None:
         """See the gradient of a pass; the clean one is copied, since methods change theirs."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from sambench.optim import build
 from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
+from sambench.optim.oracle import Observer
 from sambench.optim.vector import Vector
 from tests.optim.references import Quadratic, gradient_at
 
@@ -200,6 +201,20 @@ def test_what_a_step_observes_is_what_the_formulas_say() -> None:
     assert found.one_dimensional_share == pytest.approx(float((one * e).norm() ** 2 / 0.04))
     assert found.gradient_cosine == pytest.approx(float(g @ g_a / g.norm() / g_a.norm()))
     assert found.gradient_norm_ratio == pytest.approx(float(g_a.norm() / g.norm()))
+
+
+def test_a_perturbation_of_norms_and_biases_alone_is_all_of_it() -> None:
+    """Two norms of one vector that are rounded in another order give no share above 1."""
+    torch.manual_seed(3)
+    for _ in range(30):
+        e = Vector(torch.randn(7) if place % 2 else torch.zeros(4, 4) for place in range(40))
+        observer = Observer()
+        observer.gradient(e)
+        observer.perturbation(e)
+        observer.gradient(e)
+        found = observer.observed([torch.zeros(())])
+        assert found is not None
+        assert 1 - 1e-6 < float(found[1]) <= 1
 
 
 @pytest.mark.parametrize("name", [info.name for info in optimizers.list()])
