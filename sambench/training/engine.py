@@ -210,13 +210,15 @@ def layout_of(model: nn.Module, device: torch.device) -> torch.memory_format:
     last on a GPU and on the CPU, where that makes a step of small-cnn 1.4 times as fast and one of
     ResNet-18 1.1 times. Not so those with a strided 1x1 convolution of fewer than 16 channels, as
     FastViT has: the weights' gradient of oneDNN writes beyond its memory there, so that it is wrong
-    or the process dies (github.com/uxlfoundation/oneDNN/issues/6035).
+    or the process dies (github.com/uxlfoundation/oneDNN/issues/6035). Nor do those with a tensor of
+    five dimensions, as LambdaNets have: torch would put it into that format too, and cannot.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     unsafe = device.type == "cpu" and any(
         one.kernel_size == (1, 1) and max(one.stride) > 1 and one.in_channels < 16
         for one in convolutions
     )
+    unsafe |= any(tensor.dim() == 5 for tensor in (*model.parameters(), *model.buffers()))
     known = len(convolutions) > 1 and device.type in ("cpu", "cuda") and not unsafe
     return torch.channels_last if known else torch.contiguous_format
 

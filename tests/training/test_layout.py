@@ -47,6 +47,12 @@ def test_where_a_library_writes_beyond_its_memory_channels_do_not_go_last(
     assert layout_of(network, GPU) == torch.channels_last
 
 
+def test_networks_with_a_tensor_of_five_dimensions_stay_as_they_are() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv3d(1, 4, 3))
+    network.to(memory_format=layout_of(network, CPU))
+    assert layout_of(network, GPU) == torch.contiguous_format
+
+
 @pytest.mark.parametrize("optimizer", ["sam", "fsam", "gcsam", "crsam"])
 def test_the_layout_changes_rounding_and_nothing_else(
     tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
