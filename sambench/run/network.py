@@ -82,13 +82,15 @@ def restore_network(
     """Return a run's network with its weights; a UserError where these or its file changed."""
     config = record.config
     check_code(record)
-    model = build_model(
-        config.model,
-        classes=classes,
-        image_size=config.image_size,
-        pretrained=config.pretrained,
-        filled=False,
-    ).to(device)
+    with torch.random.fork_rng([]):  # what its state_dict lacks is drawn as it was for training
+        torch.default_generator.manual_seed(derive_seed(config.seed, "initialisation"))
+        model = build_model(
+            config.model,
+            classes=classes,
+            image_size=config.image_size,
+            pretrained=config.pretrained,
+            filled=False,
+        ).to(device)
     stored = store.read_weights(record)
     try:
         model.load_state_dict(stored)

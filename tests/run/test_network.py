@@ -260,6 +260,28 @@ def test_a_network_that_cannot_be_trained_is_refused_before(case: str, paths: Pa
     assert not Store(paths.results).names() or not any(paths.results.rglob("run.json"))
 
 
+def test_what_is_drawn_once_and_not_stored_is_drawn_again_for_a_trained_network(
+    paths: Paths,
+) -> None:
+    """Such as random features in a buffer with persistent=False; no generator is disturbed."""
+
+    class Features(Small):
+        def __init__(self, outputs: int) -> None:
+            super().__init__(outputs, plain)
+            self.register_buffer("drawn", torch.randn(outputs), persistent=False)
+
+        def forward(self, images: Tensor) -> Any:
+            return super().forward(images) * self.get_buffer("drawn")
+
+    register(built(Features))
+    record = run_one(config_of(seed=3), paths, device=CPU)
+    torch.manual_seed(0)
+    run = sambench.load_run(record.id, results=paths.results)
+    assert torch.initial_seed() == 0
+    torch.manual_seed(derive_seed(3, "initialisation"))
+    assert torch.equal(run.network.get_buffer("drawn"), Features(2).get_buffer("drawn"))
+
+
 def test_probabilities_in_place_of_logits_are_warned_of() -> None:
     register(changed(lambda net, z: z.softmax(dim=1)))
     with pytest.warns(SambenchWarning, match="'mine' returns probabilities, of which the s"):
