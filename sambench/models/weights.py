@@ -106,17 +106,21 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
     fitting = {
         name: tensor
         for name, tensor in given.items()
-        if name in own and own[name].shape == tensor.shape and not name.startswith(head)
+        if name in own
+        and own[name].shape == tensor.shape
+        and own[name].is_floating_point() == tensor.is_floating_point()  # not quantised, complex
+        and not name.startswith(head)
     }
     backbone = [k for k in own if not k.startswith(head) and not k.endswith(COUNTER)]
     held = sum(own[name].numel() for name in backbone if name in fitting)
     share = held / max(1, sum(own[name].numel() for name in backbone))
     if share < LEAST_SHARE:
         missing = next(name for name in backbone if name not in fitting)
+        found, near = given.get(missing), did_you_mean(missing, given)
         raise ModelError(
             f"the weights {path} are another network's: they fill {share:.0%} of its backbone; "
             f"it has no {missing!r} of shape {tuple(own[missing].shape)}"
-            f"{did_you_mean(missing, given)}"
+            + (near if found is None else f", but one of {tuple(found.shape)} and {found.dtype}")
         )
     if unlike := [name for name in backbone if name in given and name not in fitting]:
         here, there = (tuple(of[unlike[0]].shape) for of in (own, given))
@@ -140,7 +144,6 @@ def read_state(path: Path, sha256: str | None = None) -> State:
     sha256, where one is given, is a ModelError.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
@@ -150,7 +153,7 @@ def read_state(path: Path, sha256: str | None = None) -> State:
                 f"the weights {path} are damaged; remove this file and give --weights FILE once "
                 "more"
             )
-        if path.suffix == SAFE:
+        if data[8:9] == b"{":  # of safetensors, whatever the file is called
             return load(data)
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -160,7 +163,9 @@ def read_state(path: Path, sha256: str | None = None) -> State:
             f"the weights {path} hold Python objects that could run code; save the state_dict "
             "alone, best with safetensors"
         ) from None
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
         reason = " ".join(str(error).split())[:150]
         raise ModelError(f"the weights {path} cannot be read ({reason})") from error
     if found := _state_in(content):
@@ -183,7 +188,7 @@ def _state_in(content: Any) -> State:
 
 
 def _without_prefix(given: State, own: State) -> State:
-    """Take off the prefix under which most tensors of the file are the network's."""
+    """Take off the prefix under which most tensors of the file are the network's, or the first."""
 
     def stripped(prefix: str) -> State:
         return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
@@ -193,7 +198,13 @@ def _without_prefix(given: State, own: State) -> State:
         for names in (name.split(".") for name in given)
         for depth in range(1, min(4, len(names)))
     }
-    return stripped(max(prefixes, key=lambda prefix: len(own.keys() & stripped(prefix).keys())))
+    fits = {prefix: len(own.keys() & stripped(prefix).keys()) for prefix in prefixes}
+    best, *others = sorted(fits, key=fits.__getitem__, reverse=True)
+    if others and fits[others[0]] == fits[best] > len(own) / 2:
+        said = f"the weights hold this network under {best!r} and under {others[0]!r}"
+        remedy = "the first is loaded; for the other one, give a file that holds it alone"
+        warnings.warn(f"{said}: {remedy}", SambenchWarning, stacklevel=3)
+    return stripped(best)
 
 
 def _resized(network: Any, own: State, given: State) -> State:

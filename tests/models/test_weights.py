@@ -163,6 +163,33 @@ def test_another_network_s_weights_are_refused(tmp_path: Path) -> None:
         load_backbone(network(2), path)
 
 
+def test_a_network_that_a_file_holds_twice_is_said_to_be_loaded_from_the_first(
+    tmp_path: Path,
+) -> None:
+    """As that of the queries and that of the keys in a file of MoCo."""
+    one, two, target = network(1), network(2), network(3)
+    both = {f"{of}.{k}": v for of, n in (("q", one), ("k", two)) for k, v in n.state_dict().items()}
+    with pytest.warns(SambenchWarning, match=r"under 'q\.' and under 'k\.': the first is loaded"):
+        load_backbone(target, as_state(tmp_path, both))
+    assert torch.equal(target.get_parameter("0.weight"), one.get_parameter("0.weight"))
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.complex64])
+def test_numbers_of_another_kind_are_no_weights(tmp_path: Path, kind: torch.dtype) -> None:
+    state = {name: (100 * tensor).to(kind) for name, tensor in network(1).state_dict().items()}
+    with pytest.raises(ModelError, match=rf"'0.weight' .*, but one of \(16, 3, 3, 3\) and {kind}"):
+        load_backbone(network(2), as_state(tmp_path, state))
+
+
+def test_a_file_of_safetensors_may_have_any_name(tmp_path: Path) -> None:
+    path = as_safetensors(tmp_path, network(1).state_dict()).rename(tmp_path / "weights.bin")
+    sha256 = keep_weights(path, tmp_path)
+    assert (
+        str(load_backbone(network(2), find_weights(sha256, tmp_path)))
+        == "20 of 22 tensors; new: 17"
+    )
+
+
 class Payload:
     """What a pickle may run; it must not be."""
 
@@ -175,10 +202,11 @@ class Payload:
     [
         (lambda path: None, "are not there; check --weights"),
         (lambda path: path.write_bytes(b"no weights"), "cannot be read|could run code"),
+        (lambda path: path.write_bytes(b"hello"), "cannot be read"),
         (lambda path: torch.save(Payload(), path), "could run code"),
         (lambda path: torch.save({"epoch": 3}, path), "hold no state_dict"),
     ],
-    ids=["missing", "damaged", "code", "empty"],
+    ids=["missing", "damaged", "text", "code", "empty"],
 )
 def test_files_that_are_no_weights(
     tmp_path: Path, make: Callable[[Path], Any], said: str, capsys: pytest.CaptureFixture[str]
