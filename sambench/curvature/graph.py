@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, saved_tensors_hooks
 
@@ -18,10 +20,9 @@ _REFUSAL_NODE = "torch::autograd::Error"
 _REFUSAL_MESSAGE = re.compile(
     r"derivative for '?(?P<operation>[\w:.]+)'? is not implemented|[Dd]ouble.?backward"
 )
-_REENTRANT_MESSAGE = "torch.utils.checkpoint is incompatible with .grad()"
-_REENTRANT = (
-    "the model uses reentrant activation checkpoints, which cannot be differentiated twice: switch "
-    "checkpoints off, they recompute with other weights in any case"
+_CHECKPOINTS = (
+    "the model uses activation checkpoints, which compute again with other weights and in another "
+    "mode than those of the measurement: switch checkpoints off"
 )
 
 
@@ -31,8 +32,9 @@ def naming_the_operation() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if _REENTRANT_MESSAGE in str(error):
-            raise CurvatureError(_REENTRANT) from error
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(frame.filename == torch.utils.checkpoint.__file__ for frame in frames):
+            raise CurvatureError(_CHECKPOINTS) from error
         if (found := _REFUSAL_MESSAGE.search(str(error))) is None:
             raise
         raise _not_twice(found["operation"] or str(error).splitlines()[0]) from error
@@ -51,7 +53,7 @@ def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> N
         if isinstance(node, torch.autograd.function.BackwardCFunction)
     }
     if "CheckpointFunction" in custom:
-        raise CurvatureError(_REENTRANT)
+        raise CurvatureError(_CHECKPOINTS)
     if any(node.name() == _REFUSAL_NODE for node in _nodes(edge.node for edge in edges)):
         raise _not_twice(", ".join(sorted(custom)))
 

@@ -503,6 +503,20 @@ def test_checkpoints_are_refused(reentrant: bool) -> None:
         operator_of(model)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_checkpoint_that_computes_again_in_another_mode_is_refused(dtype: torch.dtype) -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.net = nn.BatchNorm1d(6), mlp()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(nn.Sequential(self.norm, self.net), x, use_reentrant=False)
+
+    with pytest.raises(CurvatureError, match="the model uses activation checkpoints"):
+        operator_of(build(Checkpointed).to(dtype).train())
+
+
 def test_a_checkpoint_around_all_weights_is_no_flat_minimum() -> None:
     class Checkpointed(nn.Module):
         def __init__(self) -> None:
