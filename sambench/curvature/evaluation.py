@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -42,6 +43,22 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
             stack.callback(setattr, module, "training", module.training)
         model.eval()
         yield
+
+
+def call_at(
+    model: nn.Module, state: dict[str, Tensor], args: Any, kwargs: dict[str, Any] | None = None
+) -> Any:
+    """Call a network at other weights and buffers, and put its own back.
+
+    `functional_call` alone leaves the others behind in a module that the network holds twice.
+    """
+    held = [own for module in model.modules() for own in (module._parameters, module._buffers)]
+    before: list[dict[str, Any]] = [dict(own) for own in held]
+    try:
+        return functional_call(model, state, args, kwargs)
+    finally:
+        for own, kept in zip(held, before, strict=True):
+            own.update(kept)
 
 
 class _PlainFunctions(TorchFunctionMode):

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sambench.curvature import HessianOperator, density, eigenvalues, trace
 from sambench.errors import CurvatureError
 
-from .cases import Batches, ConvNet, batches, build, mlp, random_vector
+from .cases import Batches, ConvNet, batches, build, joined, mlp, random_vector
 
 SIZES = (8, 8, 6)
 
@@ -46,6 +46,36 @@ def test_leaves_the_model_and_the_process_as_they_were() -> None:
         operator.batch(0).matvec(random_vector(operator.size))
         assert same(before, snapshot(model))
     assert same(before, snapshot(model))
+
+
+class Twice(nn.Module):
+    """A layer, its normalisation and its weight are each held under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 4)
+        self.last.weight = self.first.weight
+        self.features = nn.Sequential(self.first, self.norm, nn.Tanh())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.features(inputs))
+        return logits
+
+
+def test_a_layer_that_has_two_names_stays_the_model_s_own() -> None:
+    model, data = build(Twice), batches(SIZES, (4,))
+    held = [*model.parameters(), *model.buffers()]
+    with HessianOperator(model, functional.cross_entropy, data) as operator:
+        products = operator.matmat(torch.eye(operator.size).double())
+    assert all(a is b for a, b in zip(held, [*model.parameters(), *model.buffers()], strict=True))
+    assert model.get_parameter("last.weight") is model.get_parameter("first.weight")
+    inputs, targets = joined(data)
+    weights = list(model.eval().parameters())
+    loss = functional.cross_entropy(model(inputs), targets)
+    rows = torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights, create_graph=True)])
+    for row, product in zip(rows, products, strict=True):
+        parts = torch.autograd.grad(row, weights, retain_graph=True, materialize_grads=True)
+        torch.testing.assert_close(product, torch.cat([part.flatten() for part in parts]))
 
 
 def test_leaves_the_training_flags_after_an_error() -> None:
