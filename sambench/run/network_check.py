@@ -44,6 +44,7 @@ def check_network(
         with undisturbed(network, device):
             network.eval()
             first, second, other = (network(images) for images in (pair, pair, single))
+            alone = network(pair[:1].clone())
             in_training = network.train()(pair)
         with undisturbed(network, device):
             repeated = network.train()(pair)
@@ -68,6 +69,10 @@ def check_network(
         if bool((one - two).abs().max() > RANDOM * one.abs().max()):
             intact = torch.equal(pair.cpu(), drawn[:2])
             raise ModelError(f"model {name!r} is {fault if intact else changing}")
+    if bool((first[:1] - alone).abs().max() > RANDOM * first.abs().max()):
+        said = f"the outputs of model {name!r} for an image depend on the others of its batch"
+        remedy = "so do its test results; have it normalise by statistics that it remembers"
+        warnings.warn(f"{said}, and {remedy}", SambenchWarning, stacklevel=2)
     three = torch.cat([first, other])
     if bool((three >= 0).all() and ((three.sum(dim=1) - 1).abs() < RANDOM).all()):
         said = f"model {name!r} returns probabilities, of which the softmax is taken once more"

@@ -288,6 +288,15 @@ def test_probabilities_in_place_of_logits_are_warned_of() -> None:
         build_network(config_of(), 2, CPU)
 
 
+@pytest.mark.parametrize("change", [lambda net, z: z - z.mean(dim=0), lambda net, z: z.softmax(0)])
+def test_outputs_that_depend_on_the_batch_are_warned_of(
+    change: Callable[[Any, Tensor], Any],
+) -> None:
+    register(changed(change))
+    with pytest.warns(SambenchWarning, match="'mine' for an image depend on the others of its ba"):
+        build_network(config_of(), 2, CPU)
+
+
 def test_the_trial_leaves_no_trace() -> None:
     """Not in the buffers, the modes, the gradients or the generators, even as dropout draws."""
 
