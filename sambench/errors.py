@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import sys
 from collections.abc import Iterable, Sequence
 
 INTERRUPTED = 130
@@ -89,6 +90,13 @@ def is_of_surroundings(error: BaseException | None) -> bool:
         return True
     return error is not None and is_of_surroundings(error.__cause__)
 
+
+SET_UTF8 = (
+    "this locale is not UTF-8: `export PYTHONUTF8=1`, then give the same command"
+    if sys.getfilesystemencoding() != "utf-8"
+    else ""
+)
+"""What to do where names of files that are UTF-8, as all that is stored, are read as others."""
 
 DO_AGAIN = "`sambench compare SUITE --retry damaged` does the run again"
 """What to do about a damaged run, whichever command finds it."""

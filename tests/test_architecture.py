@@ -342,6 +342,6 @@ def test_windows_is_told_in_a_line_that_linux_is_needed(tmp_path: Path) -> None:
     code = "import os, typer; os.name = 'nt'; import sambench.cli"
     done = run_python(code, folder=tmp_path)
     assert (done.returncode, done.stderr) == (
-        1,
+        2,
         "error: sambench needs Linux; on Windows it runs in WSL\n",
     )

@@ -20,13 +20,23 @@ from typing import Annotated, Any
 import typer
 
 if os.name == "nt":
-    sys.exit("error: sambench needs Linux; on Windows it runs in WSL")
+    sys.stderr.write("error: sambench needs Linux; on Windows it runs in WSL\n")
+    sys.exit(2)
 
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, as_typed, usage_fault
 from sambench.cli.options import Output
-from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown, visible
+from sambench.errors import (
+    INTERRUPTED,
+    SET_UTF8,
+    ConfigError,
+    RunFailed,
+    SambenchWarning,
+    UserError,
+    shown,
+    visible,
+)
 from sambench.plugin import failure_in_plugin, load_inherited
 from sambench.store.environment import COMMAND, yield_cores
 
@@ -77,6 +87,9 @@ def main() -> None:
     if not {"--json", "--csv"}.isdisjoint(sys.argv):
         Output.keep_file()
     try:
+        for text in sys.argv[1:]:
+            if not text.isascii() and (SET_UTF8 or text != text.encode(errors="ignore").decode()):
+                raise ConfigError(f"{shown(text)} is not UTF-8; {SET_UTF8 or 'rename it'}")
         load_inherited()
         os.environ[COMMAND] = " ".join(["sambench", *sys.argv[1:]])
         code = app(prog_name="sambench", standalone_mode=False)

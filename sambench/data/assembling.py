@@ -21,7 +21,7 @@ from sambench.data.manifest import Account
 from sambench.data.prepared import FIXED_COLUMNS
 from sambench.data.source import PARTS, Listing, Request, Sample, Source
 from sambench.data.tables import text_of
-from sambench.errors import ConfigError, DataError, did_you_mean, some
+from sambench.errors import SET_UTF8, ConfigError, DataError, did_you_mean, some
 from sambench.files.checksums import sha256_of
 
 NOBODY = None, 1
@@ -51,11 +51,12 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     if request.options.get("similar") == "refuse":
         _ask_about(patients.values(), listing.root)
     texts = (t for s in listing.samples for t in (s.id, s.file, s.label, *s.facts.values()))
-    strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
-    if strange:
+    named = {t for t in texts if isinstance(t, str)}
+    if strange := [t for t in named if printable(t) != t or (SET_UTF8 and not t.isascii())]:
+        shown = sorted(f"'{printable(t)}'" for t in strange)
         raise DataError(
             f"names in {listing.root} with line breaks, hidden characters or bytes that are "
-            f"not UTF-8: {some(sorted(strange))}; rename them"
+            f"not UTF-8: {some(shown)}; {SET_UTF8 or 'rename them'}"
         )
     notes = (*listing.notes, *_shortfall(source, listing))
     return replace(listing, notes=notes), take_stock(*places)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -102,6 +103,30 @@ def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str
         [sys.executable, "-c", code], env=environment, capture_output=True, check=True
     )
     assert done.stdout.decode(encoding).splitlines()[-1] == f"{shown} ?"
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "remedy"),
+    [
+        ({"PYTHONUTF8": "1"}, b"r\xfc", "rename it"),
+        (
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            "r\u00fc".encode(),
+            "this locale is not UTF-8: `export PYTHONUTF8=1`, then give the same command",
+        ),
+        ({"LC_ALL": "C", "PYTHONUTF8": "1"}, "r\u00fc".encode(), ""),
+    ],
+)
+def test_a_name_that_no_record_can_hold_is_refused_before_anything_is_done(
+    tmp_path: Path, variables: dict[str, str], name: bytes, remedy: str
+) -> None:
+    command = [sys.executable, "-m", "sambench", "list", "runs", "--results", name]
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (2 if remedy else 0)
+    assert done.stderr.endswith(f"is not UTF-8; {remedy}\n" if remedy else "")
 
 
 @pytest.mark.parametrize("rows", [1, 600])

@@ -234,6 +234,14 @@ def test_names_that_a_table_of_text_cannot_hold_are_refused_before_decoding(plan
     assert 'benign/it\'s, "quoted"' in prepared.ids
 
 
+def test_a_locale_that_spoils_names_is_refused_unless_they_are_plain(plant, tmp_path, monkeypatch):
+    monkeypatch.setattr("sambench.data.assembling.SET_UTF8", "set it")
+    plain = prepare(FOLDER, request(plant("a/1.png", "b/2.png")), tmp_path / "p", 8).prepared
+    assert plain.ids == ("a/1", "b/2")
+    with pytest.raises(DataError, match=r"not UTF-8: .*/1.png'; set it$"):
+        prepare(FOLDER, request(plant("bö/1.png", "c/2.png")), tmp_path / "q", 8)
+
+
 NAMES = st.sampled_from(
     ["1.png", "2.PNG", "3.gif", "4.dcm", "5.txt", ".x.png", "6.tif", "labels.csv", "7", "8.webp"]
 )
