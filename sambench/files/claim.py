@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from sambench.errors import ClaimError, DataError
+from sambench.errors import ClaimError, DataError, StoreError
 from sambench.files.atomic import store_errors
 from sambench.files.owner import Owner, file_system_time
 
@@ -107,7 +107,7 @@ def lock(final: Path, doing: str, tries: int = 1) -> Iterator[None]:
 
     Its folder is created. If another process holds it at each of some tries, `PAUSE_SECONDS` apart,
     a DataError says what that is `doing`, e.g. "preparing"; a ClaimError, that nobody can tell; a
-    StoreError, that the disk refuses.
+    StoreError, that the disk refuses, or takes the name for that of another.
     """
     said = f"another process is {doing} {final}; wait until it is done"
     with ExitStack() as held:
@@ -120,6 +120,13 @@ def lock(final: Path, doing: str, tries: int = 1) -> Iterator[None]:
                 if not left:
                     raise DataError(said) from error
                 time.sleep(PAUSE_SECONDS)
+        own, there = final.name, final.parent.iterdir() if final.exists() else (final,)
+        alike = [path.name for path in there if path.name.casefold() == own.casefold()]
+        if alike and own not in alike:  # on a file system that ignores capitals
+            raise StoreError(
+                f"{final.parent} has {alike[0]!r}, which its file system takes for {own!r}; choose "
+                "a name that differs in more than capitals"
+            )
         yield
 
 

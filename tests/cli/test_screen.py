@@ -42,6 +42,16 @@ def test_a_table_that_fits(
     assert found[1].startswith("Optimizer")
 
 
+def test_a_width_of_no_columns_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lines(monkeypatch, capsys, 0, table(2, 8)) == lines(
+        monkeypatch, capsys, 160, table(2, 8)
+    )
+    Screen().listing(("name", "state"), [("a", "completed")])
+    assert capsys.readouterr().out.split() == ["name", "state", "a", "completed"]
+
+
 def test_a_wide_table_of_few_rows_lies_on_its_side(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -349,6 +349,20 @@ def test_a_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         pass
 
 
+def test_where_capitals_are_ignored_a_name_never_stands_for_that_of_another(tmp_path, monkeypatch):
+    with lock(tmp_path / "study.json", "writing"):
+        (tmp_path / "study.json").touch()
+    with lock(tmp_path / "Study.json", "writing"):  # of another file, where capitals count
+        pass
+    listed = [tmp_path / "Study.json", tmp_path / "other.json"]
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(listed))
+    refused = pytest.raises(
+        StoreError, match=r"has 'Study\.json', .* takes for 'study\.json'; choose"
+    )
+    with refused, lock(tmp_path / "study.json", "writing"):
+        pytest.fail("the other would be replaced")
+
+
 def test_the_heartbeat_touches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
     with claiming(path):
