@@ -164,7 +164,7 @@ class Output:
         """Have what else is printed, by code of one's own or in C, go to standard error."""
         with suppress(OSError, AttributeError):  # it is closed, or no file of the system's
             if sys.stdout.fileno() == 1:
-                cls.file = os.fdopen(os.dup(1), "w", 1, sys.stdout.encoding, "sambench")
+                cls.file = os.fdopen(os.dup(1), "w", 1, "utf-8", "sambench")
                 os.dup2(2, 1)
 
     def screen(self) -> Screen:

@@ -145,7 +145,7 @@ def _runs(pid: int, started: str) -> bool:
 def _start_of(pid: int) -> str | None:
     """Return when a process was started; None if it has ended or the system does not tell."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]

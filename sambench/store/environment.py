@@ -243,7 +243,7 @@ def memory_peak(device: torch.device) -> int:
 
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):
-        if match := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+        if match := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("latin-1")):
             return int(match[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -115,6 +115,18 @@ def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str
     assert done.stdout.decode(encoding).splitlines()[-1] == f"{shown} ?"
 
 
+def test_what_programs_read_keeps_every_letter_whatever_the_terminal_has() -> None:
+    code = (
+        "from sambench.cli import Output\n"
+        "Output.keep_file(); print('gr\\u00f6\\u00dfe', file=Output.file, flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.decode() == "gr\u00f6\u00dfe\n"
+
+
 @pytest.mark.parametrize(
     ("variables", "name", "remedy"),
     [

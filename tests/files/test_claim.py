@@ -349,6 +349,20 @@ def test_a_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         pass
 
 
+@needs_proc
+def test_a_process_whose_name_the_system_cut_within_a_letter_holds_a_claim(path: Path) -> None:
+    code = (
+        "import sys, torch; from pathlib import Path\n"
+        "from sambench.files.claim import claiming; from sambench.store.environment import *\n"
+        "Path('/proc/self/comm').write_bytes(b'gr\\xc3')\n"
+        "with claiming(Path(sys.argv[1])): print(memory_peak(torch.device('cpu')) > 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_where_capitals_are_ignored_a_name_never_stands_for_that_of_another(tmp_path, monkeypatch):
     with lock(tmp_path / "study.json", "writing"):
         (tmp_path / "study.json").touch()
