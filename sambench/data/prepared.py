@@ -215,7 +215,10 @@ def checksums_of(path: Path) -> tuple[str, ...]:
 def _checksums(path: Path, state: tuple[int, ...]) -> tuple[str, ...]:
     with path.open("rb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         handle, starts = file.fileno(), range(0, state[2], BLOCK_BYTES)
-        return tuple(pool.map(lambda at: sha256_of(os.pread(handle, BLOCK_BYTES, at)), starts))
+        try:
+            return tuple(pool.map(lambda at: sha256_of(os.pread(handle, BLOCK_BYTES, at)), starts))
+        except OSError as error:  # it does not say of which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def prepared_folder(root: Path, dataset: str, image_size: int) -> Path:

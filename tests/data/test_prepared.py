@@ -13,7 +13,13 @@ import pytest
 
 from sambench.data.manifest import FORMAT_VERSION, Manifest
 from sambench.data.preparation import prepare
-from sambench.data.prepared import Prepared, open_prepared, prepare_command, prepared_datasets
+from sambench.data.prepared import (
+    Prepared,
+    check_pixels,
+    open_prepared,
+    prepare_command,
+    prepared_datasets,
+)
 from sambench.data.source import Request, sources
 from sambench.errors import DataError, UnpreparedError
 
@@ -56,6 +62,19 @@ def test_what_is_asked_for_image_by_image_is_made_once(prepared):
     """Each run asks for the id of every image: made anew, 70,000 images took minutes."""
     assert prepared.ids is prepared.ids
     assert prepared.groups is prepared.groups
+
+
+def test_images_that_a_disk_does_not_give_are_named(prepared, monkeypatch):
+    path = prepared.folder / "images.npy"
+    os.utime(path, (1, 1))  # another state of the file, which has not been checked
+
+    def fail(*given: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        check_pixels(prepared)
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
 
 
 def test_a_column_that_is_not_there(prepared):
