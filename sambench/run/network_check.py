@@ -69,7 +69,7 @@ def check_network(
         if bool((one - two).abs().max() > RANDOM * one.abs().max()):
             intact = torch.equal(pair.cpu(), drawn[:2])
             raise ModelError(f"model {name!r} is {fault if intact else changing}")
-    if bool((first[:1] - alone).abs().max() > RANDOM * first.abs().max()):
+    if bool((first[:1] - alone).abs().max() > 10 * RANDOM * first.abs().max()):  # not TF32
         said = f"the outputs of model {name!r} for an image depend on the others of its batch"
         remedy = "so do its test results; have it normalise by statistics that it remembers"
         warnings.warn(f"{said}, and {remedy}", SambenchWarning, stacklevel=2)
