@@ -271,10 +271,26 @@ def test_times_of_other_devices_are_not_compared(make_runs: StudyMaker) -> None:
 
 def test_ties_are_no_gain_and_no_loss(make_runs: StudyMaker) -> None:
     first = paragraphs(make_runs({"adam": EIGHT, "sam": EIGHT, "asam": EIGHT}))[0]
-    assert "None differed from Adam: ASAM and SAM have exactly its mean, " in first
+    assert "None differed from Adam: ASAM and SAM have exactly its mean: ASAM " in first
     assert "smallest loss" not in first
     some = paragraphs(make_runs({"adam": EIGHT, "sam": EIGHT, "asam": up(EIGHT, -1, 3)}))[0]
     assert "None gained anything; SAM lost nothing: " in some
+
+
+def test_the_interval_behind_equal_means_is_said_to_be_of_one_of_them(
+    make_runs: StudyMaker,
+) -> None:
+    spread = [v + (2 if n % 2 else -2) for n, v in enumerate(EIGHT)]
+    for by, said in (
+        (0.5, "The largest gain of the 2 was that of ASAM and SAM, equal: ASAM "),
+        (-0.5, "the smallest loss was that of ASAM and SAM, equal: ASAM "),
+    ):
+        sides = {"adam": EIGHT, "sam": up(EIGHT, by, 1), "asam": up(spread, by, 1)}
+        study = build_study(make_runs(sides), ADAM)
+        (one,) = (c for c in study.main("accuracy") if c.candidate.startswith("asam"))
+        text = " ".join(answer_text(study))
+        assert said in text
+        assert f"{one.low:+.1f} to {one.high:+.1f}" in text.split(said)[1][:80]
 
 
 def test_a_time_by_chance_makes_nothing_the_cheapest(make_record: RecordMaker) -> None:
