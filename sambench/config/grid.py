@@ -72,6 +72,14 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
     return [(name, value) for value in (given if several else [given])]
 
 
+def where_it_belongs(key: str) -> str:
+    """Return the remedy for a hyperparameter that stands beside its optimizer; else nothing."""
+    of = [info.hyperparameters for info in optimizers.list()] + [b.settings for b in BASES.values()]
+    if not any(key in names for names in of):
+        return ""
+    return f"; {key} belongs to its optimizer, as in `optimizer: {{name: sam, {key}: VALUE}}`"
+
+
 class Pattern:
     """Picks the runs that have all of its settings, each with the value or one of the values.
 
@@ -99,7 +107,7 @@ class Pattern:
             if key not in SETTINGS:
                 raise ConfigError(
                     f"unknown key {shown(key)} in a pattern{did_you_mean(str(key), SETTINGS)}; "
-                    f"known: {', '.join(SETTINGS)}"
+                    f"known: {', '.join(SETTINGS)}{where_it_belongs(str(key))}"
                 )
         return cls(wanted={k: tuple(v) if isinstance(v, list) else (v,) for k, v in given.items()})
 

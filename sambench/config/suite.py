@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
+from sambench.config.grid import (
+    MOST_RUNS,
+    SETTINGS,
+    Combination,
+    Pattern,
+    guilty,
+    product,
+    where_it_belongs,
+)
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import AFTERWARDS, EXECUTION, RunConfig
@@ -156,7 +164,10 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         except UserError as error:
             path = guilty(combination, str(error))
             place = f"suite {self.name}" if path is None else self.place(*path)
-            raise ConfigError(f"{place}: {error}") from error
+            vary = path and path[0] == "defaults" and isinstance(combination[str(path[1])][0], list)
+            remedy = "; values that vary belong under `matrix`" if vary else ""
+            remedy += "".join(where_it_belongs(key) for key in combination if key not in SETTINGS)
+            raise ConfigError(f"{place}: {error}{remedy}") from error
         if config.replicas > 1:
             said = f"replicas={config.replicas}: each run of a suite is done by one process"
             remedy = "leave it out; `sambench train --devices` does a run by several"

@@ -273,6 +273,15 @@ def test_an_unknown_setting_in_the_defaults() -> None:
         expand(defaults={**DEFAULTS, "epoch": 3})
 
 
+@pytest.mark.parametrize("name", ["rho", "momentum"])  # of a method, of a base
+def test_a_hyperparameter_beside_its_optimizer(name: str) -> None:
+    said = rf"{name} belongs to its optimizer, as in `optimizer: \{{name: sam, {name}: VALUE\}}`"
+    with pytest.raises(ConfigError, match=said):
+        expand(matrix={"optimizer": ["adam", "sam"], name: [0.1, 0.2]})
+    with pytest.raises(ConfigError, match=said):
+        expand(exclude=[{"optimizer": "sam", name: 0.1}])
+
+
 def test_an_unknown_optimizer() -> None:
     with pytest.raises(ConfigError, match="unknown optimizer 'sma': did you mean 'sam'"):
         expand(matrix={"optimizer": ["adam", "sma"]})
@@ -282,7 +291,9 @@ def test_an_unknown_optimizer() -> None:
 def test_a_dataset_that_is_no_name(dataset: object) -> None:
     with pytest.raises(ConfigError) as caught:
         expand(defaults={**DEFAULTS, "dataset": dataset})
-    assert str(caught.value) == f"here: dataset={dataset!r} is not allowed; allowed: {NAME}"
+    several = "; values that vary belong under `matrix`" if isinstance(dataset, list) else ""
+    said = f"here: dataset={dataset!r} is not allowed; allowed: {NAME}{several}"
+    assert str(caught.value) == said
 
 
 def test_a_suite_without_a_dataset() -> None:
