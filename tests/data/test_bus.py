@@ -316,6 +316,16 @@ def test_a_link_that_leads_out_of_the_folder(bus_folder, tmp_path):
     assert f"links that lead out of {root}: SYSUCC/malignant(0).png; replace" in refused(root)
 
 
+def test_both_folders_are_links_that_lead_out(bus_folder, tmp_path):
+    root = bus_folder()
+    for centre in ("GDPH", "SYSUCC"):
+        (root / centre).rename(tmp_path / f"elsewhere-{centre}")
+        (root / centre).symlink_to(tmp_path / f"elsewhere-{centre}")
+    said = refused(root)
+    assert f"links that lead out of {root}: GDPH/" in said
+    assert "no images in" not in said
+
+
 def test_an_id_of_no_class(bus_folder):
     ids = (*IDS, "normal(1)", "benignant(1)")
     root = bus_folder(ids)

@@ -149,6 +149,7 @@ def _find(bus: Family, root: Path, problems: Problems) -> tuple[str, dict[str, S
     flat = {present.get("img", root): ("", {"centre": None})}
     images = find_images(root, meanings or flat, problems)
     if not images:
+        problems.check()  # they may be there, behind links that lead out of the folder
         raise bus.refuse(root)
     return layout, images
 
