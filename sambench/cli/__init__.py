@@ -40,8 +40,9 @@ from sambench.errors import (
 from sambench.plugin import failure_in_plugin, load_inherited
 from sambench.store.environment import COMMAND, yield_cores
 
-PLAIN = dict(zip("±×÷–−…‡†§≈≥≤“”′→", '+x/--.#*$~><""\'>', strict=True))
-"""What stands for characters that not every terminal has; one each, so that columns stay."""
+PLAIN = dict(zip("×÷–−…‡†§≈≥≤“”′→", 'x/--.#*$~><""\'>', strict=True)) | {"±": "+-"}
+"""What stands for characters that not every terminal has; one each, so that columns stay, but for
+±, which must not read as +."""
 
 app = typer.Typer(
     name="sambench",

@@ -168,9 +168,12 @@ def _study(plan: StudyPlan, store: Store) -> Gathered:
         return found
     kept, planned, roles = still_asked(search, plan.search, plan.runs)
     if stale := len(search.tunings) - len(kept.tunings):
-        told = f"{stale} of {len(search.tunings)} searches in {path}"
-        remedy = "`sambench compare SUITE` searches anew" if plan.search else "remove that file"
-        unread = (f"{told} are not what the suite asks for now; {remedy}",)
+        told = (
+            f"{stale} of {len(search.tunings)} searches in {path} are not what the suite asks for"
+        )
+        anew = "`sambench compare SUITE` searches anew"
+        gone = "put their `search:` back into it to report their tuned runs"
+        unread = (f"{told} now; {anew if plan.search else gone}",)
     own = kept if kept.tunings else None
     return replace(found, damaged=unread, planned=planned, roles=roles, search=own)
 

@@ -40,7 +40,9 @@ class TableReference(
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
 
-    baseline: Annotated[str | None, "The optimizer that the others are compared with."] = None
+    baseline: Annotated[
+        str | None, "The optimizer that the others are compared with: `adam`, 'sam (rho=0.1)'."
+    ] = None
     margins: Annotated[
         dict[str, Positive],
         "Differences within which optimizers count as equivalent, by metric, such as "
@@ -216,7 +218,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     def _check_report(self, configs: Sequence[RunConfig]) -> None:
         names = {str(config.optimizer["name"]) for config in configs}
         baseline = self.report.baseline
-        if baseline is not None and baseline not in names:
+        if baseline is not None and baseline.partition(" (")[0] not in names:
             near, all_names = did_you_mean(baseline, names), ", ".join(sorted(names))
             said = f"baseline {baseline!r} is not among the optimizers{near}"
             raise self._wrong(f"{said}; they are: {all_names}", "report", "baseline")

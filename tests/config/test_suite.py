@@ -451,6 +451,13 @@ def test_folds_that_do_not_fit(split: str, more: dict[str, Any], message: str) -
     assert said.startswith(f"here: {message}")
 
 
+def test_a_baseline_may_be_one_of_several_settings() -> None:
+    matrix = {"optimizer": ["adam", {"name": "sam", "rho": [0.05, 0.1]}]}
+    assert len(expand(matrix=matrix, report={"baseline": "sam (rho=0.1)"})) == 3
+    said = complaint(matrix=matrix, report={"baseline": "sma (rho=0.1)"})
+    assert "baseline 'sma (rho=0.1)' is not among the optimizers" in said
+
+
 def test_runs_of_several_processes_are_for_train() -> None:
     said = complaint(defaults={**DEFAULTS, "replicas": 2})
     assert said.startswith("here: replicas=2: each run of a suite is done by one process; leave it")
