@@ -45,6 +45,10 @@ class DamagedError(StoreError):
     """A run's record, or a file beside it, is damaged, altered, incomplete or another run's."""
 
 
+class NewerError(DamagedError):
+    """A run's record is of a newer version of this package, which alone can read it."""
+
+
 class ModelError(UserError):
     """A model cannot be built with this image size, or its weights cannot be had."""
 

@@ -24,13 +24,23 @@ from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.search_record import Roles
-from sambench.store.status import DAMAGED, MISSING, STALE, Standing, Survey, counts, pending
+from sambench.store.status import (
+    DAMAGED,
+    MISSING,
+    NEWER,
+    STALE,
+    Standing,
+    Survey,
+    counts,
+    damaged_or_newer,
+    pending,
+)
 from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 
 _ABSENT = {
     **{state: state for state in (INTERRUPTED, FAILED, DIVERGED, DAMAGED)},
-    **{MISSING: "not done", RUNNING: "being done by another process"},
+    **{NEWER: "of a newer sambench", MISSING: "not done", RUNNING: "being done by another process"},
 }
 """Why a run is not in a table, by its state."""
 
@@ -143,7 +153,7 @@ def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> in
     numbers = counts(left_alone)
     if done := numbers.get(COMPLETED):
         screen.say(f"{done} of {len(standings)} runs are done already")
-    bad = (FAILED, DIVERGED, DAMAGED)
+    bad = (FAILED, DIVERGED, DAMAGED, NEWER)
     for standing in left_alone:
         if standing.state in bad:
             screen.warn(f"{standing.config.name} {standing.state}: {standing.note or 'no reason'}")
@@ -151,7 +161,8 @@ def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> in
         if number := numbers.get(state):
             reasons = sorted({s.note for s in left_alone if s.state == state == STALE})
             why = f" ({'; '.join(reasons)})" if reasons else ""
-            screen.warn(f"{number} {state}{why}; `--retry {state}` does them again")
+            way = "upgrade sambench" if state == NEWER else f"`--retry {state}` does them again"
+            screen.warn(f"{number} {state}{why}; {way}")
     return sum(numbers.get(state, 0) for state in bad)
 
 
@@ -163,8 +174,8 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
         "id": config.id,
         "name": config.name,
         "path": str(store.folder(config)),
-        "status": record.status if record else DAMAGED if damage else MISSING,
-        "error": record.error if record else damage or None,
+        "status": record.status if record else damaged_or_newer(damage) if damage else MISSING,
+        "error": record.error if record else str(damage or "") or None,
         **{name: stored.get(name) for name in ("final", "cost", "sharpness", "hessian")},
     }
 

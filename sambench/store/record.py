@@ -11,7 +11,15 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DO_AGAIN, ConfigError, DamagedError, UnknownNameError, UserError, shown
+from sambench.errors import (
+    DO_AGAIN,
+    ConfigError,
+    DamagedError,
+    NewerError,
+    UnknownNameError,
+    UserError,
+    shown,
+)
 from sambench.files.definition import Count, Definition, Name, decode, hints_of, plain
 from sambench.plugin import files_of
 
@@ -130,7 +138,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
 
         Where the run is known that it should be of, the same configuration is not checked again.
         What is not JSON, of another schema, incomplete or altered by hand is a DamagedError with
-        the remedy. An intact record that does not fit is of another version of this package.
+        the remedy. One of a newer schema, or intact and not understood, is a NewerError.
         """
         try:
             head = decode(_Head, data)
@@ -140,7 +148,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             way = "upgrade sambench" if newer else "run it again with this sambench"
             said = f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
-            raise DamagedError(said)
+            raise (NewerError if newer else DamagedError)(said)
         try:
             record = decode(cls, data)
             if record.config != expected:
@@ -152,7 +160,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             said = f"{where} is damaged ({error}); {remedy}"
             if intact:
                 said = f"{where} is as another sambench wrote it ({error}); upgrade this one"
-            raise DamagedError(said) from None
+            raise (NewerError if intact else DamagedError)(said) from None
         if head.id != record.id:
             raise DamagedError(
                 f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "

@@ -10,7 +10,7 @@ from typing import Any
 
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.errors import DamagedError
+from sambench.errors import DamagedError, NewerError
 from sambench.files.checksums import read_checked
 from sambench.files.owner import Owner, file_system_time
 from sambench.store.record import (
@@ -24,10 +24,10 @@ from sambench.store.record import (
 )
 from sambench.store.tree import CLAIM, Store
 
-MISSING, STALE, DAMAGED = "missing", "stale", "damaged"
-STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, COMPLETED)
+MISSING, STALE, DAMAGED, NEWER = "missing", "stale", "damaged", "newer"
+STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, NEWER, STALE, COMPLETED)
 REPEATABLE = (FAILED, DIVERGED, DAMAGED, INTERRUPTED, STALE)
-"""States that `--retry` accepts; interrupted runs resume without it."""
+"""States that `--retry` accepts; interrupted runs resume without it, newer ones are left alone."""
 
 Fingerprint = Callable[[str, int], str | None]
 
@@ -104,7 +104,9 @@ class Survey:
         if not (done and not left) and (owner := self._owner(folder, clock)):
             return told(RUNNING, "wait", owner)
         if damage:
-            return told(DAMAGED, "run again" if DAMAGED in self.retry else "skip", damage)
+            note = in_one_line(damage).partition("; ")[0]  # the remedy is said once for all runs
+            state = damaged_or_newer(damage)
+            return told(state, "run again" if state in self.retry else "skip", note)
         if record is None:
             return told(MISSING, "run")
         state = INTERRUPTED if record.status == RUNNING else record.status
@@ -120,10 +122,11 @@ class Survey:
         studies = "" if "hessian" in left else ", ".join(left)
         return told(COMPLETED, "measure curvature" if left else shifts, studies)
 
-    def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
-        """Return a run's record, and how it or a file beside it is damaged, without a remedy."""
+    def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, Exception | None]:
+        """Return a run's record, and how it or a file beside it is damaged."""
         known = self.known.get(config.id)
-        record, damage = (known, "") if known else self.store.look(config)
+        damage: Exception | None
+        record, damage = (known, None) if known else self.store.look(config)
         bound = (record and record.artifacts) or {}
         for name, sha256 in bound.items() if DAMAGED in self.retry else ():
             try:
@@ -131,9 +134,9 @@ class Survey:
             except FileNotFoundError:  # weights need not be kept
                 continue
             except (DamagedError, OSError) as error:
-                damage = str(error)
+                damage = error
                 break
-        return record, in_one_line(damage).partition("; ")[0]  # it is said once for all runs
+        return record, damage
 
     def _owner(self, folder: Path, clock: Callable[[], float]) -> str:
         """Say who is at a run, or why nobody can tell; nothing where nobody is."""
@@ -143,6 +146,11 @@ class Survey:
         owner, touched = found
         doubt = owner.doubt(touched, clock())
         return f"{folder / CLAIM} {doubt}; remove it if nobody is at it" if doubt else str(owner)
+
+
+def damaged_or_newer(damage: Exception) -> str:
+    """Return the state of a run whose files cannot be used for this reason."""
+    return NEWER if isinstance(damage, NewerError) else DAMAGED
 
 
 def in_one_line(error: object) -> str:

@@ -91,12 +91,12 @@ class Store:
         """Return a run's record, or None where there is none."""
         return self.read(self.folder(config) / RECORD, expected=config)
 
-    def look(self, config: RunConfig) -> tuple[RunRecord | None, str]:
+    def look(self, config: RunConfig) -> tuple[RunRecord | None, DamagedError | None]:
         """Return a run's record, if there is one, and how it is damaged, if it is."""
         try:
-            return self.load(config), ""
+            return self.load(config), None
         except DamagedError as error:
-            return None, str(error)
+            return None, error
 
     def completed(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record where it is completed."""
@@ -215,7 +215,8 @@ class Store:
             if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
         messages = self.records(dict.fromkeys(names))[1]
-        return [text if "damaged" in text else f"damaged: {text}" for text in messages]
+        told = ("damaged", "upgrade")
+        return [t if any(word in t for word in told) else f"damaged: {t}" for t in messages]
 
     def names(self) -> list[str]:
         """Return what lies in the folder of runs, in order; nothing where there is none."""

@@ -12,10 +12,12 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from sambench.config.measurement import Measurement
+from sambench.files.atomic import write_text
+from sambench.files.checksums import sealed
 from sambench.files.owner import STALE_SECONDS, Owner
 from sambench.store import status
 from sambench.store.record import RunRecord
-from sambench.store.status import Survey, counts, pending
+from sambench.store.status import REPEATABLE, Survey, counts, pending
 from sambench.store.tree import Store
 from tests.conftest import measured
 
@@ -213,7 +215,7 @@ def test_the_order_is_kept_and_counted(store: Store, make_record: RecordMaker) -
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"schema_version": 2}, "has schema version 2, not 1"),
+        ({"schema_version": 0}, "has schema version 0, not 1"),
         ({"id": "0000000000"}, "says id '0000000000' but its configuration has"),
         ({"final": None}, "it is completed but has no final"),
         ({"suite": "another"}, "it was altered: its checksum does not fit"),
@@ -234,6 +236,17 @@ def test_a_damaged_record_is_a_state_and_stops_no_other(
     assert standing(store, record, retry=("damaged",)) == ("damaged", "run again")
     path.write_text("{")
     assert standing(store, record) == ("damaged", "skip")
+
+
+@pytest.mark.parametrize("change", [{"schema_version": 2}, {"status": "paused"}])
+def test_a_run_of_a_newer_version_is_never_done_again(
+    store: Store, make_record: RecordMaker, change: Mapping[str, object]
+) -> None:
+    record = make_record()
+    path = store.folder(record.config) / "run.json"
+    write_text(path, sealed(json.dumps({**record.to_dict(), **change}, indent=2) + "\n"))
+    for retry in ((), REPEATABLE):
+        assert standing(store, record, retry=retry) == ("newer", "skip")
 
 
 def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
