@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from sambench.data.manifest import FORMAT_VERSION, IMAGES, MANIFEST, SAMPLES, Manifest, fingerprint
 from sambench.data.source import Fact, source_of
 from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
-from sambench.files.checksums import read_whole, sha256_of
+from sambench.files.checksums import read_sealed, read_whole, sha256_of
 from sambench.files.definition import Definition, decode
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
@@ -128,8 +128,9 @@ class _Head(Definition, frozen=True):
 
 def _read_manifest(folder: Path, remedy: str) -> Manifest:
     """Read the manifest of a dataset; `UnpreparedError` if damaged or of another format version."""
-    path, data = folder / MANIFEST, _read(folder / MANIFEST, remedy)
+    path = folder / MANIFEST
     try:
+        data = _read(path, remedy, read_sealed)
         version = decode(_Head, data).format_version
         if version == FORMAT_VERSION:
             manifest = decode(Manifest, data)

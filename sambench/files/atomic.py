@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sambench.errors import StoreError
+from sambench.files.checksums import sealed
 
 _PERMIT = "get permission to write there or choose another folder"
 _MOVE = "a file is in the way of a folder: move it or choose another folder"
@@ -46,8 +47,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write an indented JSON file, in insertion order; a number that JSON lacks is a ValueError."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON object, indented and sealed; a number that JSON lacks is a ValueError."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, sealed(text + "\n"))
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

@@ -1,6 +1,6 @@
 """Checksums by which a stored file is known to be what was written: sha256, in hex digits.
 
-A JSON file can be sealed: its last line is the checksum of all lines before. That finds damage and
+A JSON file is sealed: its last line is the checksum of all lines before. That finds damage and
 edits by hand; it does not find an edit by somebody who makes a new seal.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,3 +77,15 @@ def unsealed(text: str) -> tuple[str, bool]:
     if not found:
         return text, False
     return body + "\n}\n", seal == sha256_of(body.encode()) + _END
+
+
+def read_sealed(path: Path) -> str:
+    """Return the text of a JSON file without its seal, which files of early versions have not.
+
+    What was altered is a ValueError, one that cannot be read an OSError.
+    """
+    text = read_whole(path).decode()
+    body, intact = unsealed(text)
+    if not intact and re.search(r'"sha256":\s*"[^"]*"\s*}\s*$', text):
+        raise ValueError("it was altered: its checksum does not fit")
+    return body

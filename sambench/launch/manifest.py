@@ -13,7 +13,8 @@ import msgspec
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError
-from sambench.files.atomic import write_text
+from sambench.files.atomic import write_json
+from sambench.files.checksums import read_sealed
 from sambench.files.claim import HEARTBEAT_SECONDS
 from sambench.files.owner import STALE_SECONDS
 
@@ -52,7 +53,7 @@ class Manifest:
         """Read what `encoded` returned; anything else is a LaunchError."""
         try:
             found = msgspec.json.decode(data, type=cls, dec_hook=lambda kind, text: kind(text))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
         if found.version != VERSION:
             said = f"{where} has version {found.version}, not {VERSION}"
@@ -63,13 +64,13 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Read a manifest's file; one that cannot be read is a LaunchError."""
         try:
-            return cls.decoded(path.read_bytes(), str(path))
-        except OSError as error:
+            return cls.decoded(read_sealed(path).encode(), str(path))
+        except (OSError, ValueError) as error:
             raise LaunchError(f"{path} cannot be read ({error}); launch again") from error
 
     def write(self) -> Path:
         """Write the manifest into a new folder `<results>/launches/<time>-<token>/`."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         path = self.results.resolve() / LAUNCHES / name / MANIFEST
-        write_text(path, msgspec.json.format(self.encoded(), indent=2).decode())
+        write_json(path, msgspec.json.decode(self.encoded()))
         return path

@@ -26,6 +26,7 @@ from sambench.curvature.batch_spectrum import BatchValues, weight_noise
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.vectors import dot, norm
 from sambench.files.atomic import write_json
+from sambench.files.checksums import read_sealed
 from sambench.run.studies import Progress, named
 from sambench.training.clock import awake_time
 
@@ -54,10 +55,10 @@ class Journal(dict[str, Any]):
         self._path = path
         self._identity = json.loads(json.dumps(identity))
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(read_sealed(path))
             if stored["version"] == JOURNAL_VERSION and stored["identity"] == self._identity:
                 super().update(stored["entries"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
 
     def update(self, *given: Any, **entries: Any) -> None:

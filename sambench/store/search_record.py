@@ -15,7 +15,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
-from sambench.files.checksums import read_whole
+from sambench.files.checksums import read_sealed
 from sambench.files.definition import Amount, Count, Fraction, Section, decode, plain, unit
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
@@ -97,7 +97,7 @@ def read_search(path: Path) -> SearchRecord | None:
     """Return what `write_search` wrote, None where no search was made; damage is a StoreError."""
     remedy = "`sambench compare SUITE` makes it anew"
     try:
-        return decode(SearchRecord, read_whole(path))
+        return decode(SearchRecord, read_sealed(path))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -15,7 +15,7 @@ from sambench.config.search import Search
 from sambench.config.suite import ReportSettings, Suite, TableReference
 from sambench.errors import ConfigError, StoreError, UnknownNameError, UserError
 from sambench.files.atomic import write_json
-from sambench.files.checksums import read_whole
+from sambench.files.checksums import read_sealed
 from sambench.files.claim import lock
 from sambench.files.definition import Definition, decode, plain
 from sambench.store.search_record import read_search, search_path, still_asked
@@ -58,7 +58,7 @@ def read_plan(results: Path, name: str) -> StudyPlan | None:
         return None
     path, remedy = results / "studies" / f"{name}.json", "`sambench compare SUITE` makes it anew"
     try:
-        found = decode(StudyPlan, read_whole(path))
+        found = decode(StudyPlan, read_sealed(path))
         with suppress(UnknownNameError, ConfigError):  # of a plug-in: not loaded, or changed
             return replace(found, runs=[run.checked() for run in found.runs])
     except (OSError, UserError, ValueError) as error:

@@ -24,8 +24,8 @@ from sambench.errors import (
     StoreError,
     did_you_mean,
 )
-from sambench.files.atomic import store_errors, write_bytes, write_text
-from sambench.files.checksums import read_checked, read_whole, sealed, sha256_of, unsealed
+from sambench.files.atomic import store_errors, write_bytes, write_json, write_text
+from sambench.files.checksums import read_checked, read_whole, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
 from sambench.store.record import COMPLETED, RunRecord
 
@@ -125,8 +125,7 @@ class Store:
 
     def save(self, record: RunRecord) -> None:
         """Write a run's record, sealed with its own checksum."""
-        text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(self.folder(record.config) / RECORD, sealed(text + "\n"))
+        write_json(self.folder(record.config) / RECORD, record.to_dict())
 
     def save_history(self, config: RunConfig, lines: Iterable[dict[str, object]]) -> str:
         """Write a run's epochs, a JSON object on each line; return the file's sha256."""

@@ -170,6 +170,18 @@ def test_a_damaged_plan_is_said_and_made_anew(folder: Path, call: Call, text: st
     assert call("report", "gamma").code == 0
 
 
+def test_a_plan_that_was_altered_is_not_reported(folder: Path, call: Call) -> None:
+    """One digit of a seed would leave a run out of the report without a word."""
+    call("compare", "gamma.yaml")
+    path = folder / "results" / "studies" / "gamma.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 7', 1))
+    done = call("report", "gamma", columns=200)
+    assert done.code == 2
+    assert "gamma.json is no study of this sambench (it was altered" in done.err
+    assert call("compare", "gamma.yaml").code == 0
+    assert call("report", "gamma").code == 0
+
+
 def test_a_plan_says_what_it_is(folder: Path, call: Call) -> None:
     call("compare", "beta.yaml")
     plan = json.loads((folder / "results" / "studies" / "beta.json").read_text())

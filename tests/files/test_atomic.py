@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ import pytest
 
 from sambench.errors import StoreError
 from sambench.files.atomic import replace_folder, replacing, write_bytes, write_json, write_text
+from sambench.files.checksums import read_sealed
 
 
 def names(folder: Path) -> list[str]:
@@ -28,15 +28,17 @@ def test_bytes_and_text_land_in_a_new_folder(tmp_path):
 def test_json_keeps_the_order_and_ends_with_a_newline(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": ["ä"]})
     text = (tmp_path / "a.json").read_text()
-    assert text == '{\n  "b": 1,\n  "a": [\n    "ä"\n  ]\n}\n'
-    assert json.loads(text) == {"b": 1, "a": ["ä"]}
+    assert text.startswith('{\n  "b": 1,\n  "a": [\n    "ä"\n  ],\n  "sha256": "')
+    assert text.endswith('"\n}\n')
+    assert read_sealed(tmp_path / "a.json") == '{\n  "b": 1,\n  "a": [\n    "ä"\n  ]\n}\n'
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
-    write_json(tmp_path / "a.json", 1)
+    write_json(tmp_path / "a.json", {"b": 1})
+    before = (tmp_path / "a.json").read_text()
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", float("nan"))
-    assert (tmp_path / "a.json").read_text() == "1\n"
+        write_json(tmp_path / "a.json", {"b": float("nan")})
+    assert (tmp_path / "a.json").read_text() == before
 
 
 def test_a_block_that_raises_leaves_the_old_file(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from sambench.errors import DamagedError, StoreError
 from sambench.files.arrays import read_arrays
-from sambench.files.checksums import read_checked, read_whole, sha256_of
+from sambench.files.atomic import write_json
+from sambench.files.checksums import read_checked, read_sealed, read_whole, sha256_of
 
 
 def test_ends_of_lines_of_a_text_may_be_changed_as_by_git(tmp_path: Path) -> None:
@@ -46,3 +49,16 @@ def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     for name in ("pipe", "zero"):
         with pytest.raises(OSError, match="it is a pipe, a socket or a device"):
             read_whole(tmp_path / name)
+
+
+def test_a_changed_bit_of_a_json_file_changes_no_value(tmp_path: Path) -> None:
+    values = {"plan": "demo", "runs": [{"seed": 12, "lr": 0.003}]}
+    write_json(path := tmp_path / "a.json", values)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with suppress(ValueError):  # else it is in the name of the seal, as if of a member
+            assert values.items() <= json.loads(read_sealed(path)).items()
+    for text in (json.dumps(values), whole.replace(b"\n", b"\r\n").decode()):
+        path.write_text(text, newline="")  # of before there were seals; as git may write it
+        assert json.loads(read_sealed(path)) == values

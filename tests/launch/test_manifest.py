@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sambench.errors import LaunchError
+from sambench.files.checksums import read_sealed
 from sambench.launch.manifest import Manifest
 from tests.launch.conftest import TINY, ManifestMaker
 
@@ -37,7 +38,7 @@ def test_what_is_no_manifest(
     make_manifest: ManifestMaker, change: dict[str, object], said: str
 ) -> None:
     path = make_manifest().write()
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**json.loads(read_sealed(path)), **change}))
     with pytest.raises(LaunchError, match=said):
         Manifest.read(path)
 

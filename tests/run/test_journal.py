@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sambench.files.atomic import write_json
+from sambench.files.checksums import read_sealed
 from sambench.run.section import Journal
 
 
@@ -33,14 +35,22 @@ def test_another_identity_starts_anew_and_replaces_it(tmp_path: Path) -> None:
     assert len(Journal(path, {"seed": 1})) == 0
 
 
+def test_a_value_that_was_altered_is_measured_anew(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    Journal(path, {}).update(whole={"top": 12.5})
+    path.write_text(path.read_text().replace("12.5", "13.5"))
+    assert len(Journal(path, {})) == 0
+
+
 @pytest.mark.parametrize("change", [{"version": 1}, {"entries": 3}])
 def test_what_cannot_be_used_is_not(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "progress.json"
     Journal(path, {}).update(x=1)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    write_json(path, {**json.loads(read_sealed(path)), **change})
     assert len(Journal(path, {})) == 0
-    path.write_text("{")
-    assert len(Journal(path, {})) == 0
+    for text in ("{", "[" * 100_000):
+        path.write_text(text)
+        assert len(Journal(path, {})) == 0
 
 
 def test_entries_that_belong_together_come_in_one_write(

@@ -22,6 +22,7 @@ from pathlib import Path
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, some
 from sambench.files.atomic import write_json, write_text
+from sambench.files.checksums import read_sealed
 from sambench.launch import slurm_jobs
 from sambench.launch.launcher import OTHERS, Launcher, Tally, Watcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
@@ -99,9 +100,9 @@ def _queued(
     planned, former = planned_ids(results, suite) if suite else set[str](), list[str]()
     for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}"), reverse=True):
         try:
-            told = json.loads(path.read_text())
+            told = json.loads(read_sealed(path))
             runs = dict(told["runs"])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
         own = path.stat().st_uid == os.getuid()  # `squeue` does not show the jobs of others
