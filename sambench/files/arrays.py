@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sambench.errors import StoreError
 from sambench.files.atomic import human, replacing, write_bytes
-from sambench.files.checksums import read_whole
+from sambench.files.checksums import read_whole, sha256_of
 
 VERSION = 1
 MOST_BYTES = 2**31
@@ -41,21 +41,30 @@ def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
         raise ValueError(str(error)) from error
 
 
-def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays and what they are; a StoreError if the disk refuses."""
+def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> str:
+    """Write named arrays and what they are, return the file's sha256; a StoreError on refusal."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, version=VERSION, kind=kind, **arrays)
     write_bytes(path, buffer.getvalue())
+    return sha256_of(buffer.getvalue())
 
 
-def read_arrays(path: Path, kind: str, needs: Mapping[str, str] = MappingProxyType({})) -> Arrays:
+def read_arrays(
+    path: Path,
+    kind: str,
+    needs: Mapping[str, str] = MappingProxyType({}),
+    sha256: str | None = None,
+) -> Arrays:
     """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file.
 
     It needs some arrays of numbers, each given with a letter for each of its axes, as "yx": axes of
     one letter are of one length, of "*" of any, even none. In capitals, numbers may be infinite.
     """
     try:
-        arrays = unpacked(read_whole(path))
+        data = read_whole(path)
+        if sha256 is not None and sha256_of(data) != sha256:
+            raise ValueError("it is not the file that the record tells of")
+        arrays = unpacked(data)
         version, found = int(arrays.pop("version")), str(arrays.pop("kind"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({error}); measure it again") from error

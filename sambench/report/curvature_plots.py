@@ -66,7 +66,7 @@ def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     for name, kind, what, section, draw in studies:
         if section is not None:
             path = folder / section["file"]
-            arrays = read_arrays(path, kind or section["kind"], ARRAYS[what])
+            arrays = read_arrays(path, kind or section["kind"], ARRAYS[what], section.get("sha256"))
             written.append(folder / f"{name}.png")
             write_bytes(written[-1], draw(record, section, arrays))
     return tuple(written)

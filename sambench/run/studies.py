@@ -102,9 +102,9 @@ class Minimum:
             "weights": np.concatenate(found.weights),
             **named(found, *kept),
         }
-        write_arrays(self.folder / "density.npz", "spectral density", arrays)
         return {
             "file": "density.npz",
+            "sha256": write_arrays(self.folder / "density.npz", "spectral density", arrays),
             "probes": len(found.nodes),
             **named(found, "steps", "start", "reorthogonalised", "matvecs"),
             "parameters": found.size,
@@ -133,9 +133,9 @@ class Minimum:
             curvature.average_sharpness(*on, settings.relative_noise, adaptive=True, **average),
         ]
         samples = {measure.definition: np.array(measure.samples) for measure in measures}
-        write_arrays(self.folder / "sharpness.npz", "sharpness", samples)
         return {
             "file": "sharpness.npz",
+            "sha256": write_arrays(self.folder / "sharpness.npz", "sharpness", samples),
             "m": max(measures[1].batch_sizes),
             "measures": {
                 measure.definition: {
@@ -165,9 +165,10 @@ class Minimum:
             )
             axes = dict(zip("xy", found.coordinates, strict=False))
             arrays = {**axes, "loss": found.loss, "accuracy": found.accuracy}
-            write_arrays(self.folder / file, found.kind, arrays)
+            sha256 = write_arrays(self.folder / file, found.kind, arrays)
         return {
             "file": file,
+            "sha256": sha256,
             "kind": found.kind,
             "points": len(found.coordinates[0]),
             "extent": float(found.coordinates[0][-1]),
@@ -195,9 +196,10 @@ class Minimum:
                 on_progress=partial(self.on_progress, f"interpolation to {other.name}"),
             )
             arrays = named(found, "alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
-            write_arrays(self.folder / file, "interpolation", arrays)
+            sha256 = write_arrays(self.folder / file, "interpolation", arrays)
         way = {
             "file": file,
+            "sha256": sha256,
             "with": other.name,
             "points": len(found.alphas),
             "samples": self.samples,

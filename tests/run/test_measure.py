@@ -19,8 +19,8 @@ from torch.nn import functional
 from sambench.config.curvature_settings import HessianSettings, Studies, merged
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.errors import CurvatureError
-from sambench.files.arrays import read_arrays
+from sambench.errors import CurvatureError, StoreError
+from sambench.files.arrays import read_arrays, write_arrays
 from sambench.report.curvature_plots import write_figures
 from sambench.run.measure import Progress, measure_minimum
 from sambench.run.single_run import Paths, run_one
@@ -125,6 +125,11 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
         with Image.open(picture) as image:
             assert image.width == round(3.5 * 300)
     assert not any("partial" in name for name in files(paths, studied))
+    # of another measurement, or of another run, whose file is as sound as its own
+    path, kind = folder / density["file"], "spectral density"
+    write_arrays(path, kind, {**arrays, "density": 2 * arrays["density"]})
+    with pytest.raises(StoreError, match=r"density\.npz .*not the file that the record tells of"):
+        write_figures(studied, folder)
 
 
 def test_only_what_is_missing_is_studied(paths: Paths) -> None:

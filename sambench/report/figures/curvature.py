@@ -171,7 +171,7 @@ def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studi
             if section is not None and line.title not in found:
                 kind = section.get("kind", "spectral density")
                 needs = plots.ARRAYS[what.rpartition(".")[2]]
-                arrays = material.arrays(record, section["file"], kind, needs)
+                arrays = material.arrays(record, section, kind, needs)
                 if arrays and _can_be_drawn(section, arrays):
                     found[line.title] = record, section, arrays
     return found

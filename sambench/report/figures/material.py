@@ -107,14 +107,14 @@ class Material:
         return [self.known[run.id] for run in line.completed if run.id in self.known]
 
     def arrays(
-        self, record: RunRecord, file: object, kind: str, needs: Mapping[str, str]
+        self, record: RunRecord, section: Mapping[str, Any], kind: str, needs: Mapping[str, str]
     ) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
 
-        The file is named as in the record; it must be what `read_arrays` asks for.
+        The file is that of the record's section; it must be what `read_arrays` asks for.
         """
-        read = partial(read_arrays, kind=kind, needs=needs)
-        return self._file(self.store.folder(record.config) / str(file), read) or {}
+        read = partial(read_arrays, kind=kind, needs=needs, sha256=section.get("sha256"))
+        return self._file(self.store.folder(record.config) / str(section["file"]), read) or {}
 
     def _file(self, path: Path, read: Callable[[Path], Any]) -> Any:
         """Read a file once; None where there is none, or where it is damaged."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from sambench.files.definition import Amount, Count, Fraction, Name, Section, unit
+from sambench.files.definition import Amount, Count, Fraction, Name, Section, Sha256, unit
 
 Equivalents = Annotated[Count | Amount, "Both together, a forward pass counted as a third."]
 EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
@@ -108,6 +108,7 @@ class Density(Section, frozen=True, kw_only=True):
     """The distribution of all eigenvalues, by stochastic Lanczos quadrature; curves in the file."""
 
     file: Annotated[Name, "File beside the record: nodes, weights, smoothed density, its error."]
+    sha256: Annotated[Sha256 | UnsetType, "Of that file."] = UNSET
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, "Statistics that batch normalisation used."]
     probes: Annotated[Count, "Number of random starts."]
@@ -144,6 +145,7 @@ class Rises(Section, frozen=True, kw_only=True):
     """How the loss rises around the weights; each batch and draw in the file."""
 
     file: Annotated[Name, "File beside the record with the rise of each batch and draw."]
+    sha256: Annotated[Sha256 | UnsetType, "Of that file."] = UNSET
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, "Statistics that batch normalisation used."]
     seed: Annotated[Count, "Seed of restarts and, with the name of the run's folder, of the noise."]
@@ -156,6 +158,7 @@ class Picture(Section, frozen=True, kw_only=True):
     """The loss on a line or a plane through the weights; its values in the file."""
 
     file: Annotated[Name, "File beside the record with the values."]
+    sha256: Annotated[Sha256 | UnsetType, "Of that file."] = UNSET
     kind: Annotated[str, "Which directions the axes have."]
     samples: Annotated[Count, "Number of images."]
     batch_norm: Annotated[str, "Statistics that batch normalisation used."]
@@ -178,6 +181,7 @@ class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     """The loss on the segment from these weights to another run's."""
 
     file: Annotated[Name, "File beside the record with the values."]
+    sha256: Annotated[Sha256 | UnsetType, "Of that file."] = UNSET
     with_: Annotated[str, "Name of the other run."]
     points: Annotated[Count, "Number of points on the line."]
     samples: Annotated[Count, "Number of images."]
