@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,15 @@ from sambench.cli.checking import expanded
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.data.prepared import open_prepared
-from sambench.errors import ConfigError, StoreError, UserError, some
+from sambench.data.prepared import open_prepared, prepared_datasets
+from sambench.errors import (
+    ConfigError,
+    SambenchWarning,
+    StoreError,
+    UnpreparedError,
+    UserError,
+    some,
+)
 from sambench.report.table import Section, counted
 from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
@@ -219,11 +227,16 @@ def by_centre(study: Study, predictions: Mapping[str, Predictions], data: Path) 
 
     @cache
     def centres(dataset: str, image_size: int, fingerprint: str) -> dict[str, str]:
-        with suppress(UserError):  # not prepared here, or without centres
+        try:
             prepared = open_prepared(data, dataset, image_size)
             both = zip(prepared.ids, prepared.column("centre"), strict=True)
             if prepared.fingerprint == fingerprint:  # else an id may be that of another image
                 return {image: str(centre) for image, centre in both if centre is not None}
+        except UserError as error:  # not prepared here, or without centres
+            there = image_size in prepared_datasets(data).get(dataset, ())
+            if there and isinstance(error, UnpreparedError):
+                said = f"accuracies by centre cannot be told: {error}"
+                warnings.warn(said, SambenchWarning, stacklevel=2)
         return {}
 
     tables = []

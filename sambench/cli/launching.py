@@ -15,7 +15,7 @@ from sambench.config.launcher_settings import LOCAL, LauncherSettings
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ClaimError, StoreError
+from sambench.errors import ClaimError, StoreError, some
 from sambench.files.claim import Claimed
 from sambench.launch.launcher import Tally, launchers
 from sambench.launch.launchers.local import named_devices
@@ -91,8 +91,8 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
     for standing in anew:
         with suppress(Claimed, ClaimError):  # another process is at it
             store.retire(standing.config, f"{standing.state}, {standing.note}")
-    if why := "; ".join(sorted({s.note for s in anew if s.state == STALE})):
-        kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
+    if why := some(sorted({s.note for s in anew}), 3):
+        kept = f"their earlier files are kept in {store.root / 'retired'}"
         screen.say(f"running again, since {why}; {kept}")
     alone = len(standings) == 1
     tally = carry_out(screen, replace(manifest, configs=todo), launcher, alone=alone)

@@ -14,7 +14,7 @@ import torch
 from msgspec.structs import asdict, replace
 
 from sambench.config.suite_file import load_suite
-from sambench.errors import DO_AGAIN
+from sambench.errors import DO_AGAIN, SambenchWarning
 from sambench.files.checksums import sealed
 from sambench.files.owner import Owner
 from sambench.launch.launcher import Watcher
@@ -261,6 +261,27 @@ def test_centres_of_other_images_of_the_same_names_are_not_told(
     assert call(*anew).code == 0
     done = call("report", "s.yaml", "--json")
     assert (done.code, "by centre" in done.out) == (0, False)
+
+
+def test_what_a_damaged_set_leaves_out_of_a_report_is_said(
+    runs: tuple[Path, Path], call: Call
+) -> None:
+    manifest = Path("data/prepared/phantom-32/manifest.json")
+    manifest.write_text(manifest.read_text().replace('"images": 40', '"images": 41', 1))
+    said = rf"accuracies by centre cannot be told: {manifest} is damaged \(it was altered"
+    with pytest.warns(SambenchWarning, match=said):
+        done = call("report", "s.yaml", "--json")
+    assert (done.code, "by centre" in done.out) == (0, False)
+
+
+def test_train_says_that_it_does_a_damaged_run_again(runs: tuple[Path, Path], call: Call) -> None:
+    record = runs[0] / "run.json"
+    record.write_text("{")
+    settings = ("--epochs", 1, "--batch-size", 16, "--lr", 0.001, "--opt", "adam")
+    where = ("--dataset", "phantom", "--size", 32, "--model", "small-cnn", "--device", "cpu")
+    done = call("train", *where, *settings, columns=300)
+    assert (done.code, len(list(runs[0].parent.iterdir()))) == (0, 2)
+    assert f"running again, since {record} is not a run record; their earlier" in done.err
 
 
 def test_a_run_counts_only_in_its_own_folder(runs: tuple[Path, Path], call: Call) -> None:

@@ -108,7 +108,7 @@ def test_its_runs_are_shown_and_measured_without_the_file(
     done = call(*asked, "--plugin", mine, "--retry", "stale", columns=160)
     assert done.code == 0, done.err
     assert (
-        "running again, since mine.py was changed since; earlier files of stale runs are kept in "
+        "running again, since mine.py was changed since; their earlier files are kept in "
         "results/retired"
     ) in done.err
     (aside,) = Path("results/retired").glob("*half-sam*/1/run.json")
