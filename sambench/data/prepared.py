@@ -31,6 +31,7 @@ from sambench.files.definition import Definition, decode
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
 FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
+AGAIN = "again, with the options that it was prepared with"
 BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
 
@@ -157,7 +158,7 @@ def _read_manifest(folder: Path, remedy: str) -> Manifest:
 
 def _unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
     """Return the error for a prepared file or folder that must be prepared again."""
-    return UnpreparedError(f"{path} {why}; {remedy} again")
+    return UnpreparedError(f"{path} {why}; {remedy} {AGAIN}")
 
 
 def _read(path: Path, remedy: str, load: Callable[[Path], Any] = read_whole) -> Any:
@@ -166,7 +167,7 @@ def _read(path: Path, remedy: str, load: Callable[[Path], Any] = read_whole) -> 
         return load(path)
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        what_to_do = f"{remedy} again" if gone else "check its permissions and its disk"
+        what_to_do = f"{remedy} {AGAIN}" if gone else "check its permissions and its disk"
         raise UnpreparedError(f"cannot read {path}: {error.strerror}; {what_to_do}") from error
 
 
@@ -200,8 +201,7 @@ def check_pixels(prepared: Prepared) -> None:
     if checksums_of(path) != tuple(prepared.manifest.image_blocks):
         raise UnpreparedError(
             f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
-            f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
-            "it was prepared with, which mends it"
+            f"`{prepare_command(prepared.name, prepared.image_size)}` {AGAIN}, which mends it"
         )
 
 

@@ -15,6 +15,7 @@ import pytest
 from sambench.data.manifest import FORMAT_VERSION, Manifest
 from sambench.data.preparation import prepare
 from sambench.data.prepared import (
+    AGAIN,
     Prepared,
     check_pixels,
     open_prepared,
@@ -143,7 +144,7 @@ def test_a_damaged_manifest(prepared):
     path = prepared.folder / "manifest.json"
     path.write_text(path.read_text()[:100])
     assert refused(prepared.folder.parent) == (
-        f"{path} is damaged (it is no JSON); run `{prepare_command('bus', 16)}` again"
+        f"{path} is damaged (it is no JSON); run `{prepare_command('bus', 16)}` {AGAIN}"
     )
 
 
@@ -174,7 +175,7 @@ def test_a_manifest_that_was_edited(prepared, change, why):
     message = refused(prepared.folder.parent)
     assert why in message
     assert "\n" not in message
-    assert message.endswith(f"run `{prepare_command('bus', 16)}` again")
+    assert message.endswith(f"run `{prepare_command('bus', 16)}` {AGAIN}")
 
 
 def test_all_that_is_written_is_in_the_definition(prepared):
@@ -193,7 +194,7 @@ def test_a_manifest_from_before_it_told_as_much_is_prepared_again(prepared, name
     message = refused(prepared.folder.parent)
     assert message.startswith(f"{path} is damaged (")
     assert name in message
-    assert message.endswith(f"run `{prepare_command('bus', 16)}` again")
+    assert message.endswith(f"run `{prepare_command('bus', 16)}` {AGAIN}")
 
 
 @pytest.mark.parametrize("size", [0, 50, 1000])
@@ -202,7 +203,7 @@ def test_truncated_images(prepared, size):
     with path.open("r+b") as file:
         file.truncate(size)
     assert refused(prepared.folder.parent) == (
-        f"{path} is truncated; run `{prepare_command('bus', 16)}` again"
+        f"{path} is truncated; run `{prepare_command('bus', 16)}` {AGAIN}"
     )
 
 
@@ -211,7 +212,7 @@ def test_a_file_that_is_gone(prepared, name):
     path = prepared.folder / name
     path.unlink()
     assert refused(prepared.folder.parent) == (
-        f"cannot read {path}: No such file or directory; run `{prepare_command('bus', 16)}` again"
+        f"cannot read {path}: No such file or directory; run `{prepare_command('bus', 16)}` {AGAIN}"
     )
 
 
@@ -235,7 +236,7 @@ def test_changed_samples(prepared):
     path = prepared.folder / "samples.csv"
     path.write_text(path.read_text().replace("malignant", "benign"))
     assert refused(prepared.folder.parent) == (
-        f"{path} was changed after preparation; run `{prepare_command('bus', 16)}` again"
+        f"{path} was changed after preparation; run `{prepare_command('bus', 16)}` {AGAIN}"
     )
 
 
