@@ -287,6 +287,15 @@ def test_train_says_that_it_does_a_damaged_run_again(runs: tuple[Path, Path], ca
     assert f"running again, since {record} is not a run record; their earlier" in done.err
 
 
+def test_a_history_that_is_gone_is_named(runs: tuple[Path, Path], call: Call) -> None:
+    """Without it the curve of its optimizer is drawn from the other runs alone."""
+    path = runs[0] / "history.jsonl"
+    path.unlink()
+    done = call("report", "s.yaml", columns=300)
+    text = next(Path("results/reports").glob("*/report.md")).read_text()
+    assert (done.code, text.count(f"{path} cannot be read (")) == (0, 1)
+
+
 def test_a_run_counts_only_in_its_own_folder(runs: tuple[Path, Path], call: Call) -> None:
     """A renamed folder is no run, and the record of another run in a folder is not its run's."""
     adam, sam = runs

@@ -97,7 +97,11 @@ class Material:
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
         found = (
-            self._file(self.store.history(record.config), partial(read_history, record=record))
+            self._file(
+                path := self.store.history(record.config),
+                partial(read_history, record=record),
+                record.sha256_of(path.name),
+            )
             for record in line.completed
         )
         return [epochs for epochs in found if epochs is not None]
@@ -113,14 +117,18 @@ class Material:
 
         The file is that of the record's section; it must be what `read_arrays` asks for.
         """
-        read = partial(read_arrays, kind=kind, needs=needs, sha256=section.get("sha256"))
-        return self._file(self.store.folder(record.config) / str(section["file"]), read) or {}
+        path, sha256 = (
+            self.store.folder(record.config) / str(section["file"]),
+            section.get("sha256"),
+        )
+        read = partial(read_arrays, kind=kind, needs=needs, sha256=sha256)
+        return self._file(path, read, sha256) or {}
 
-    def _file(self, path: Path, read: Callable[[Path], Any]) -> Any:
-        """Read a file once; None where there is none, or where it is damaged."""
+    def _file(self, path: Path, read: Callable[[Path], Any], sha256: str | None) -> Any:
+        """Read a file once; None where none was written, or where it is damaged or gone."""
         if path not in self._read:
             self._read[path] = None
-            if path.exists():
+            if path.exists() or sha256:
                 try:
                     self._read[path] = read(path)
                 except StoreError as error:
