@@ -24,6 +24,8 @@ from sambench.config.run_config import RunConfig
 from sambench.data.manifest import fingerprint
 from sambench.data.prepared import checksums_of
 from sambench.errors import StoreError
+from sambench.files.atomic import write_json
+from sambench.files.checksums import read_sealed
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
@@ -152,14 +154,14 @@ def test_a_checkpoint_of_other_data_is_not_resumed(
     manifest = next(phantom_data.glob("*/manifest.json"))
     changed = tmp_path / "changed" / manifest.parent.name
     shutil.copytree(manifest.parent, changed)
-    content, pixels = json.loads(manifest.read_text()), np.load(changed / "images.npy")
+    content, pixels = json.loads(read_sealed(manifest)), np.load(changed / "images.npy")
     pixels[0, 0, 0] ^= 1
     np.save(changed / "images.npy", pixels)
     files = content["files"]
     files["images.npy"] = hashlib.sha256((changed / "images.npy").read_bytes()).hexdigest()
     content["fingerprint"] = fingerprint(files["samples.csv"], files["images.npy"])
     content["image_blocks"] = checksums_of(changed / "images.npy")
-    (changed / "manifest.json").write_text(json.dumps(content))
+    write_json(changed / "manifest.json", content)
     starts: list[object] = []
     other = Paths(data=changed.parent, results=paths.results)
     run_one(
