@@ -172,7 +172,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
             raise ConfigError(f"{place}: {error}{remedy}") from error
         if config.replicas > 1:
             said = f"replicas={config.replicas}: each run of a suite is done by one process"
-            remedy = "leave it out; `sambench train --devices` does a run by several"
+            remedy = "leave it out; `sambench train --devices N` does a run by several"
             raise self._wrong(f"{said}; {remedy}", *combination["replicas"][1])
         for one, several, usual in (("seed", "seeds", (0,)), ("fold", "folds", None)):
             value, path = combination.get(one, (None, ()))
