@@ -55,7 +55,11 @@ def stored_runs(
             entry["state"],
             "–" if entry["accuracy"] is None else f"{100 * entry['accuracy']:.1f}",
             "–" if entry["age_seconds"] is None else _age(entry["age_seconds"]),
-            ", ".join(f"{k}={_text(v)}" for k, v in entry["settings"].items() if k in varying),
+            ", ".join(
+                f"{key}={_text(value)}"
+                for key, value in entry["settings"].items()
+                if key in varying[entry["settings"]["optimizer"]]
+            ),
         )
         for entry in entries
     ]
@@ -81,12 +85,12 @@ def flat(config: RunConfig) -> dict[str, Any]:
     return {**settings, "optimizer": own.pop("name"), **own}
 
 
-def _varying(runs: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the settings that are not in a name and differ among runs of one optimizer."""
-    found: set[str] = set()
-    for settings in by_key(runs, operator.itemgetter("optimizer")).values():
+def _varying(runs: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return for each optimizer the settings that are not in a name and differ among its runs."""
+    found = {}
+    for name, settings in by_key(runs, operator.itemgetter("optimizer")).items():
         keys = {key for each in settings for key in each} - set(NAMED)
-        found |= {key for key in keys if len({str(each.get(key)) for each in settings}) > 1}
+        found[name] = {key for key in keys if len({str(each.get(key)) for each in settings}) > 1}
     return found
 
 

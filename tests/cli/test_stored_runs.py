@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sambench.cli.stored_runs import _varying
 from sambench.config.settings import where_pattern
 from sambench.errors import ConfigError
 from sambench.store.tree import Store
@@ -48,6 +49,11 @@ def test_all_runs_with_state_accuracy_age_and_what_differs(folder: Path) -> None
     [first] = [line for line in lines if line and line[-1] == "rho=0.05"]
     assert "-sam-" in first[0]
     assert re.search(r"completed +\d\d\.\d +\d+ s", shown.out)
+
+
+def test_what_differs_is_told_of_the_optimizer_whose_runs_differ() -> None:
+    runs = [{"optimizer": name, "rho": rho} for name, rho in (("sam", 1), ("sam", 2), ("asam", 1))]
+    assert _varying(runs) == {"sam": {"rho"}, "asam": set()}
 
 
 @pytest.mark.parametrize(
