@@ -95,7 +95,9 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
 
 
 def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse sharded, complex, spread parameters and those to be maximized; warn of 16-bit ones."""
+    """Refuse sharded, complex, spread, repeated or maximized parameters; warn of 16-bit ones."""
+    if len({*map(id, parameters)}) < len(parameters):
+        raise ConfigError("a parameter is there twice, and would not be trained: give each once")
     distributed = sys.modules.get("torch.distributed.tensor")
     for parameter in parameters:
         if distributed is not None and isinstance(parameter, distributed.DTensor):

@@ -149,7 +149,9 @@ class SharpnessAware(AroundBase):
                 for each in closures:
                     if proposals:
                         before.restore(self.method)  # several closures are one step
-                    proposals.append(Proposal.of(self.method, self._oracle(scaler, each)))
+                    proposals.append(
+                        Proposal.of(self.method, self._oracle(scaler, each, len(closures)))
+                    )
                 proposal = functools.reduce(Proposal.merge, proposals)
         except BaseException:
             before.restore(self.method)
@@ -170,7 +172,8 @@ class SharpnessAware(AroundBase):
         Each pass starts without gradients of the optimizer's parameters (those of others keep the
         first pass's), at the weights that the method wants, and yields its
         number, from 0. Afterwards the gradients are the step's direction, to be clipped or unscaled
-        as usual. Passes that are run again before `step`, on another micro-batch, add theirs to it.
+        as usual. Passes that are run again before `step`, on another micro-batch, add theirs to it;
+        those that were left before their end add nothing.
 
         Args:
             scaler: Of a float16 run; each pass calls `scaler.scale(loss).backward()`, and
@@ -187,23 +190,33 @@ class SharpnessAware(AroundBase):
 
     def _run_passes(self, scaler: GradScaler | None) -> Generator[int]:
         self._refuse_gradients()
+        if self._pending is not None and self.loss_decay:
+            said = "passes() of several micro-batches would count loss_decay for each: give step() "
+            raise ConfigError(said + "a list of closures in place of them")
         self._align()
         if self._before is None:
             self._before = Remembered(self.method)
+        earlier = Remembered(self.method, copied=False)
         oracle, gradients = self._oracle(scaler), list[Vector]()
         proposal = None
-        with self._apart():
-            while proposal is None:
-                self._before.restore(self.method)
-                oracle.answers = [gradient.clone() for gradient in gradients]
-                try:
-                    with torch.no_grad():
-                        proposal = Proposal.of(self.method, oracle)
-                except NextPass as asked:
-                    with oracle.pass_at(asked.point):
-                        yield len(gradients)
+        try:
+            with self._apart():
+                while proposal is None:
+                    self._before.restore(self.method)
+                    oracle.answers = [gradient.clone() for gradient in gradients]
+                    try:
                         with torch.no_grad():
-                            gradients.append(oracle.collect())
+                            proposal = Proposal.of(self.method, oracle)
+                    except NextPass as asked:
+                        with oracle.pass_at(asked.point):
+                            yield len(gradients)
+                            with torch.no_grad():
+                                gradients.append(oracle.collect())
+        except BaseException:  # the loop was left: what earlier micro-batches added stays
+            if self._pending is not None:
+                earlier.restore(self.method)
+                self._pending.show(self.param_groups)
+            raise
         with torch.no_grad():
             if scaler is not None:
                 proposal.direction = Vector(scaler.scale(proposal.direction.tensors))
@@ -242,7 +255,9 @@ class SharpnessAware(AroundBase):
     def _apart(self) -> AbstractContextManager[None]:
         return nullcontext() if self.per_replica is None else self.per_replica.no_sync()
 
-    def _oracle(self, scaler: GradScaler | None, closure: Closure | None = None) -> GradientOracle:
+    def _oracle(
+        self, scaler: GradScaler | None, closure: Closure | None = None, closures: int = 1
+    ) -> GradientOracle:
         return GradientOracle(
             parameters=self.trainable,
             modules=self._modules,
@@ -251,7 +266,7 @@ class SharpnessAware(AroundBase):
             replay=self.replay_randomness,
             observer=Observer() if self.observing else None,
             scaler=scaler,
-            loss_decay=self.loss_decay,
+            loss_decay=self.loss_decay / closures,  # of the whole step, as their losses' sum is
             apart=self.per_replica is not None,
         )
 

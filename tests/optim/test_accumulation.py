@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn import functional
 
+from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
@@ -52,6 +53,20 @@ def test_a_closure_for_each_micro_batch_perturbs_for_each() -> None:
     torch.testing.assert_close(weights - flat(model), wanted, rtol=0, atol=1e-10)
     clean = functional.cross_entropy(network()(inputs), targets).item()
     assert loss.item() == pytest.approx(clean, rel=1e-12)
+
+
+def test_decay_of_the_loss_counts_once_a_step() -> None:
+    alone, twice = network(), network()
+    settings: dict[str, Any] = {"lr": 1.0, "rho": 0.3, "loss_decay": 0.1}
+    build("sam", alone.parameters(), "sgd", **settings).step(closure_of(alone, *batch()))
+    optimizer = build("sam", twice.parameters(), "sgd", **settings)
+    half = micro_closure(twice, slice(0, 8))
+    optimizer.step([half, half])
+    torch.testing.assert_close(flat(twice), flat(alone), rtol=0, atol=1e-12)
+    for _ in optimizer.passes():
+        half()
+    with pytest.raises(ConfigError, match="give step\\(\\) a list of closures in place of them"):
+        next(optimizer.passes())
 
 
 @pytest.mark.parametrize("name", NAMES)

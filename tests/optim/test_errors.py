@@ -47,6 +47,12 @@ def test_no_parameters() -> None:
         SAM([], torch.optim.Adam, lr=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
+def test_a_parameter_that_is_given_twice() -> None:
+    with pytest.raises(ConfigError, match="a parameter is there twice"):
+        SAM([*network().parameters()] * 2, torch.optim.Adam, lr=0.1)
+
+
 def test_a_closure_that_returns_no_loss() -> None:
     model = network()
     before = flat(model)

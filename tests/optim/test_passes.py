@@ -136,6 +136,24 @@ def test_leaving_the_loop_early_leaves_the_weights_alone() -> None:
     assert torch.equal(flat(model), flat(fresh))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_micro_batch_that_is_left_early_costs_no_other(name: str) -> None:
+    sound, left = network(), network()
+    reference, optimizer = (build(name, model.parameters(), lr=0.01) for model in (sound, left))
+    for step in range(3):
+        for s in (step, step + 9):
+            for _ in reference.passes():
+                closure_of(sound, *batch(s))()
+        for s in (step, step + 5, step + 9):
+            for _ in optimizer.passes():
+                closure_of(left, *batch(s))()
+                if s == step + 5:
+                    break
+        reference.step()
+        optimizer.step()
+    assert torch.equal(flat(left), flat(sound))
+
+
 @pytest.mark.not_nudged
 def test_clipping_what_wsam_does_not_apply_as_a_gradient_is_refused() -> None:
     model = network()
