@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +55,7 @@ class TrainedRun:
 
     __repr__ = __str__
 
-    def predict(self, images: Sequence[File] | File | NDArray[np.uint8]) -> NDArray[np.float64]:
+    def predict(self, images: Iterable[File] | File | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the probability of each class, shape (N, K).
 
         Files are decoded, resized and scaled as the run's images were. For the test images, all at
@@ -71,7 +71,7 @@ class TrainedRun:
         """
         if isinstance(images, str | Path):
             images = [images]
-        pixels = images if isinstance(images, np.ndarray) else self._decoded(images)
+        pixels = images if isinstance(images, np.ndarray) else self._decoded([*images])
         side = self.record.config.image_size
         shapes = [(len(pixels), side, side, channels) for channels in (1, CHANNELS)]
         if pixels.dtype != np.uint8 or pixels.shape not in shapes or not len(pixels):

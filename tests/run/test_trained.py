@@ -97,6 +97,7 @@ def test_files_are_prepared_as_the_run_s_images_were(
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(image.squeeze()).save(files[-1])
     assert np.array_equal(run.predict(files), run.predict(np.asarray(images)))
+    assert np.array_equal(run.predict(file for file in files), run.predict(files))
     Image.fromarray(images[0].squeeze()).convert("RGB").resize((90, 90)).save(tmp_path / "c.png")
     assert run.predict(str(tmp_path / "c.png")).shape == (1, 2)
 
