@@ -155,6 +155,12 @@ def compare(
 
     screen = output.screen()
     if suite is not None and other is not None:
+        idle = spelled(Described) | spelled(Choice) | spelled(Launching)
+        for name in given_options(context, idle).values():
+            raise ConfigError(
+                f"{name} does not go with two sides, of which all stored runs are compared; "
+                "`sambench report --where KEY=VALUE` compares some of them"
+            )
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(screen.answer())
         return

@@ -57,6 +57,14 @@ def test_two_optimizers(compare, tmp_path: Path, make_record: RecordMaker) -> No
     assert not (tmp_path / "results" / "reports").exists()
 
 
+def test_an_option_that_would_do_nothing(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "one", "a" * 40)
+    for given in (["--dataset", "other"], ["--seeds", "1"], ["--plan"], ["--device", "cpu"]):
+        code, out, said = compare("adam", "sam", *given)
+        assert (code, out) == (2, "")
+        assert f"{given[0]} does not go with two sides" in said
+
+
 def test_trials_of_a_search_are_compared_with_nothing(
     compare, tmp_path: Path, make_record: RecordMaker
 ) -> None:
