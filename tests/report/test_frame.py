@@ -55,7 +55,10 @@ def test_runs_of_other_images_or_code_are_of_another_part(store: Store) -> None:
 def test_unknown_and_damaged_runs_are_said(store: Store) -> None:
     with pytest.raises(StoreError, match="no run 'nobody'"):
         sambench.load_runs("nobody", results=store.root)
+    with pytest.raises(StoreError, match="no runs in elsewhere/runs"):
+        sambench.load_runs(results="elsewhere")
     first = store.find(["ours"])[0]
+    assert [*sambench.load_runs(store.folder(first.config), results=store.root)["id"]] == [first.id]
     store.predictions(first.config).write_bytes(b"")
     with pytest.warns(UserWarning, match=r"predictions\.npz is damaged"):
         assert len(sambench.load_runs(results=store.root)) == 5
