@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
-from sambench.errors import DataError, DeviceError, ModelError, UnknownNameError
+from sambench.errors import DataError, DeviceError, ModelError, SambenchWarning, UnknownNameError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.plugin import load_plugin
@@ -63,7 +64,8 @@ class TrainedRun:
         last digits may differ.
 
         Args:
-            images: Files, or pixels 0..255 of shape (N, H, W, 1 or 3) at the run's image size.
+            images: Files, or pixels 0..255 of shape (N, H, W, 1 or 3) at the run's image size. Of a
+                file with several pages the first is taken; `FILE#2` is the second.
 
         Raises:
             DataError: If a file cannot be read or has more bits than the run's images had, or
@@ -122,8 +124,11 @@ class TrainedRun:
 
     def _square(self, file: Path) -> NDArray[np.uint8]:
         """Return an image with as many channels as the run's have; colour becomes its luma."""
+        name, _, page = str(file).rpartition("#")  # as in samples.csv, unless a file is called so
+        paged = page.isdecimal() and int(page) > 0 and not file.exists()
+        place, number = (Path(name), int(page) - 1) if paged else (file, 0)
         try:
-            found = decode(file, self.record.config.image_size, self._recipe)
+            found = decode(place, self.record.config.image_size, self._recipe, number)
         except UnreadableError as error:
             raise DataError(f"{file} {error}") from error
         if not isinstance(found, Decoded):
@@ -132,6 +137,9 @@ class TrainedRun:
                 "its images had 8 bits, or were prepared before depths were kept; give pixels "
                 "(uint8), scaled as the run's images were"
             )
+        if found.frames > 1 and not paged:
+            said = "of a file with several pages predict() takes the first; FILE#2 is the second"
+            warnings.warn(said, SambenchWarning, stacklevel=4)
         pixels = found.pixels
         if pixels.shape[2] < self._channels:
             return np.repeat(pixels, self._channels, axis=2)

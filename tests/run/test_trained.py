@@ -17,7 +17,7 @@ from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Request, sources
-from sambench.errors import DataError, DeviceError, UserError
+from sambench.errors import DataError, DeviceError, SambenchWarning, UserError
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
@@ -100,6 +100,21 @@ def test_files_are_prepared_as_the_run_s_images_were(
     assert np.array_equal(run.predict(file for file in files), run.predict(files))
     Image.fromarray(images[0].squeeze()).convert("RGB").resize((90, 90)).save(tmp_path / "c.png")
     assert run.predict(str(tmp_path / "c.png")).shape == (1, 2)
+
+
+def test_pages_of_a_file(trained: tuple[RunConfig, Paths], tmp_path: Path) -> None:
+    """Named as `prepare --pages all` names them; the first alone is taken with a word."""
+    config, paths = trained
+    run = sambench.load_run(config.name, results=paths.results)
+    images = np.asarray(open_prepared(paths.data, "phantom", 32).images[:2])
+    first, second = (Image.fromarray(image.squeeze()) for image in images)
+    file = str(tmp_path / "two.tif")
+    first.save(file, save_all=True, append_images=[second])
+    assert np.array_equal(run.predict([f"{file}#1", f"{file}#2"]), run.predict(images))
+    with pytest.warns(SambenchWarning, match="takes the first; FILE#2 is the second"):
+        assert np.array_equal(run.predict(file), run.predict(images[:1]))
+    with pytest.raises(DataError, match="#3"):
+        run.predict(f"{file}#3")
 
 
 def test_deep_files_are_scaled_as_the_run_s_were(tmp_path: Path) -> None:
