@@ -81,6 +81,8 @@ class TrainedRun:
                 f"pixels of type {pixels.dtype} and shape {pixels.shape} are not uint8 of shape "
                 f"(N, {side}, {side}, 1 or 3); or give files"
             )
+        if pixels.shape[3] != self._channels:
+            pixels = np.stack([*map(self._as_trained, pixels)])
         labels = np.zeros(len(pixels), dtype=np.int64)
         return predict(self.network, Images(pixels, labels, self.device, self._scaling))
 
@@ -123,7 +125,7 @@ class TrainedRun:
         return np.stack(squares) if squares else np.empty((0, side, side, 1), dtype=np.uint8)
 
     def _square(self, file: Path) -> NDArray[np.uint8]:
-        """Return an image with as many channels as the run's have; colour becomes its luma."""
+        """Return an image as the run's were made."""
         name, _, page = str(file).rpartition("#")  # as in samples.csv, unless a file is called so
         paged = page.isdecimal() and int(page) > 0 and not file.exists()
         place, number = (Path(name), int(page) - 1) if paged else (file, 0)
@@ -140,7 +142,10 @@ class TrainedRun:
         if found.frames > 1 and not paged:
             said = "of a file with several pages predict() takes the first; FILE#2 is the second"
             warnings.warn(said, SambenchWarning, stacklevel=4)
-        pixels = found.pixels
+        return self._as_trained(found.pixels)
+
+    def _as_trained(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return an image with as many channels as the run's have; colour becomes its luma."""
         if pixels.shape[2] < self._channels:
             return np.repeat(pixels, self._channels, axis=2)
         if pixels.shape[2] > self._channels:

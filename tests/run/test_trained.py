@@ -100,6 +100,9 @@ def test_files_are_prepared_as_the_run_s_images_were(
     assert np.array_equal(run.predict(file for file in files), run.predict(files))
     Image.fromarray(images[0].squeeze()).convert("RGB").resize((90, 90)).save(tmp_path / "c.png")
     assert run.predict(str(tmp_path / "c.png")).shape == (1, 2)
+    colour = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    Image.fromarray(colour[0]).save(tmp_path / "c.png")
+    assert np.array_equal(run.predict(colour), run.predict(tmp_path / "c.png"))
 
 
 def test_pages_of_a_file(trained: tuple[RunConfig, Paths], tmp_path: Path) -> None:
