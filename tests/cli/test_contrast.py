@@ -163,13 +163,22 @@ def test_a_run_of_two_stores_is_taken_from_the_first_and_the_other_told(
     assert (re.findall(r"Test accuracy .*?80\.0.*?\(2\)", alone) != [], said) == (True, "")
     store(results / "published" / "theirs", make_record, "study", "def456", accuracy=0.6)
     _, both, said = compare("adam", "sam")
-    assert both == alone
-    told = re.findall(
-        r"^run \S+ ended otherwise in (\S+) than in (\S+), which is taken", said, re.M
-    )
-    assert told == 4 * [("results/published/theirs", "results")]
-    _, out, _ = compare("study", "demo")  # either name stands for the runs made for it
+    assert (both, said) == (alone, "")
+    store(results / "published" / "theirs too", make_record, "demo", "abc123", accuracy=0.7)
+    _, out, said = compare("study", "demo")  # either name stands for the runs made for it
+    told = re.findall(r"^run \S+ ended otherwise in (.+) than in (\S+), which is taken", said, re.M)
+    assert told == 4 * [("results/published/theirs too", "results")]
     assert "+20" in out
+
+
+def test_published_runs_do_not_join_ones_own(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    """They were settings more, over which means were taken and p corrected."""
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    store(tmp_path / "results" / "published" / "x", make_record, "x", "def456", model="resnet18")
+    _, out, _ = compare("adam", "sam")
+    assert "small-cnn" in out and "ResNet-18" not in out
 
 
 def test_two_folders(compare, tmp_path: Path, make_record: RecordMaker) -> None:
