@@ -128,8 +128,10 @@ def _side(text: str, found: Stored, data: Path, results: Path) -> Side:
         finals = tuple(record for record in own if not is_trial(record))
         return Side(name=text, kind=RUNS, records=finals, damaged=tuple(damaged))
     if text.partition(" (")[0] in known:
-        own = [one for one in found if one[1]][:1]  # published runs only where there are no others
-        finals, twice = _each_once(own)
+        first = [one for one in found if one[1]][
+            :1
+        ]  # published runs only where there are no others
+        finals, twice = _each_once(first)
         return Side(name=text, kind=OPTIMIZER, records=finals, damaged=twice)
     named, twice = _each_once([(s, s.of_study(text, own), []) for s, own, _ in found])
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):

@@ -89,6 +89,11 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
                     f"a group of {info.name} has {name}={shown(entry[name])}, which is one for "
                     "all groups: give it to the optimizer"
                 )
+        radii = [name for name in info.hyperparameters if name.startswith("rho")]
+        for name in ("rho", "rho_max", "rho_min"):
+            if radii and name in entry and name not in radii:
+                said = f"a group of {info.name} has {name}={shown(entry[name])}, which it would not"
+                raise ConfigError(f"{said} use; its radius is {' and '.join(radii)}")
         own = {name: entry[name] for name in info.hyperparameters if name in entry}
         entry.update({name: info.own(own)[name] for name in own})
     return entries

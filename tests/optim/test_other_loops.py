@@ -28,6 +28,12 @@ def test_a_setting_of_the_base_is_not_the_methods_of_the_same_name() -> None:
         optimizers.get("sam").resolve("torch.optim.Adadelta", {})
 
 
+def test_the_radius_of_another_optimizer_in_a_group_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"has rho=0\.1, which it .* is rho_max and rho_min"):
+        build("gsam", [{"params": network().parameters(), "rho": 0.1}], lr=0.1)
+    build("adam", [{"params": network().parameters(), "rho": 0.1}], lr=0.1)  # as beside SAM
+
+
 @pytest.mark.parametrize("name", ["max_norm", "loss_decay"])
 def test_what_is_of_the_whole_optimizer_is_refused_in_a_group(name: str) -> None:
     groups = [{"params": [*network().parameters()], name: 0.1}]
