@@ -13,6 +13,7 @@ from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
 from sambench.config.run_config import DEFAULTS
 from sambench.config.suite import ReportSettings
+from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.store.record import RunRecord
 
@@ -25,11 +26,20 @@ def contrast_optimizers(
     """Compare two optimizers under every setting in which both were run, on the same images.
 
     Each is given by its name, which stands for all its labels, or by a label, as "sam (rho=0.05)".
-    Returns also a line for each setting that only one of them has.
+    Returns also a line for each setting that only one of them has. A label of no run is a
+    ConfigError that names those there are.
     """
     made: list[Group] = []
     unmatched: list[str] = []
-    for group in build_groups(records, baseline):
+    groups = build_groups(records, baseline)
+    every = {line.label: line for group in groups for line in group.lines}
+    for name in (baseline, candidate):
+        plain = name.partition(" (")[0]
+        if plain != name and not any(_called(group, name) for group in groups):
+            labels = [label for label, line in every.items() if line.is_called(plain)]
+            there = f"; there are {', '.join(labels)}" if labels else ""
+            raise ConfigError(f"no run is called {name!r}{there}")
+    for group in groups:
         sides = [_called(group, name) for name in (baseline, candidate)]
         if not all(sides):
             here = [name for name, found in zip((baseline, candidate), sides, strict=True) if found]

@@ -57,6 +57,15 @@ def test_two_optimizers(compare, tmp_path: Path, make_record: RecordMaker) -> No
     assert not (tmp_path / "results" / "reports").exists()
 
 
+def test_a_label_that_no_run_has(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    for lr in (0.001, 0.01):
+        Store(tmp_path / "results").save(make_record({"name": "adam", "lr": lr}))
+    Store(tmp_path / "results").save(make_record("sam"))
+    code, _, said = compare("adam (lr=0.010)", "sam")
+    assert code == 2
+    assert "'adam (lr=0.010)'; there are adam (lr=0.001), adam (lr=0.01)" in " ".join(said.split())
+
+
 def test_an_option_that_would_do_nothing(compare, tmp_path: Path, make_record: RecordMaker) -> None:
     store(tmp_path / "results", make_record, "one", "a" * 40)
     for given in (["--dataset", "other"], ["--seeds", "1"], ["--plan"], ["--device", "cpu"]):
