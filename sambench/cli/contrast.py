@@ -128,10 +128,8 @@ def _side(text: str, found: Stored, data: Path, results: Path) -> Side:
         finals = tuple(record for record in own if not is_trial(record))
         return Side(name=text, kind=RUNS, records=finals, damaged=tuple(damaged))
     if text.partition(" (")[0] in known:
-        first = [one for one in found if one[1]][
-            :1
-        ]  # published runs only where there are no others
-        finals, twice = _each_once(first)
+        taken = found[:1] if found[0][1] else found  # published runs only without one's own
+        finals, twice = _each_once(taken)
         return Side(name=text, kind=OPTIMIZER, records=finals, damaged=twice)
     named, twice = _each_once([(s, s.of_study(text, own), []) for s, own, _ in found])
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):

@@ -184,8 +184,12 @@ def test_published_runs_do_not_join_ones_own(
     compare, tmp_path: Path, make_record: RecordMaker
 ) -> None:
     """They were settings more, over which means were taken and p corrected."""
+    for number, model in enumerate(("resnet18", "vgg16")):
+        place = tmp_path / "results" / "published" / str(number)
+        store(place, make_record, "theirs", "def456", model=model)
+    _, alone, _ = compare("adam", "sam")
+    assert "ResNet-18" in alone and "VGG-16" in alone
     store(tmp_path / "results", make_record, "demo", "abc123")
-    store(tmp_path / "results" / "published" / "x", make_record, "x", "def456", model="resnet18")
     _, out, _ = compare("adam", "sam")
     assert "small-cnn" in out and "ResNet-18" not in out
 
