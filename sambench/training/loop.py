@@ -119,7 +119,6 @@ class Training:
         """Train an epoch, or its rest; return its batches of indices."""
         config, state = self.config, self.state
         batches = self._batches(state.epoch)
-        done, skipped = state.step, state.skipped
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
@@ -141,10 +140,9 @@ class Training:
                     raise Interrupted(f"stopped in epoch {state.epoch + 1}, step {state.step}")
                 if self.replicas.first(self._snapshots.due):
                     self._save()
-        taken = state.step - done
-        if taken and state.skipped - skipped == taken:
-            where = f"epoch {state.epoch + 1}"
-            raise Diverged(f"none of the {taken} steps of {where} was finite: all were left out")
+        if state.skipped - state.skipped_before == state.step:
+            told = f"none of the {state.step} steps of epoch {state.epoch + 1} was finite"
+            raise Diverged(f"{told}: all were left out")
         return batches
 
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
@@ -213,6 +211,7 @@ class Training:
         )
         state.history.append(epoch)
         state.epoch, state.step, state.seen = state.epoch + 1, 0, 0
+        state.skipped_before = state.skipped
         state.loss_sum.zero_()
         self._keep_best(epoch)
         self.on_epoch(epoch)

@@ -31,6 +31,7 @@ class TrainingState:
     step: int = 0  # steps done in the current epoch
     steps: int = 0  # in all
     skipped: int = 0  # of these, steps left out as not finite
+    skipped_before: int = 0  # of those, before the current epoch
     images: int = 0  # images trained on in all
     seen: int = 0  # in the current epoch
     rate: float = 0.0  # learning rate of the last step

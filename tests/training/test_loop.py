@@ -275,8 +275,8 @@ def test_an_epoch_without_a_finite_step_ends_the_run(tmp_path: Path) -> None:
 def test_steps_that_were_left_out_are_counted_across_a_resumption(tmp_path: Path) -> None:
     cautious = {"name": "adam", "skip_nonfinite": True}
 
-    def poisoned(*steps: int, stop_after: int | None = None) -> Training:
-        run = training(tmp_path, stop_after, optimizer=cautious)
+    def poisoned(*steps: int, stop_after: int | None = None, folder: str = "") -> Training:
+        run = training(tmp_path / folder, stop_after, optimizer=cautious)
         number = iter(range(100))
         weight = next(run.model.parameters())
         weight.register_hook(lambda g: g * float("inf") if next(number) in steps else g)
@@ -287,6 +287,11 @@ def test_steps_that_were_left_out_are_counted_across_a_resumption(tmp_path: Path
     resumed = poisoned(1)
     resumed.run()
     assert (resumed.state.skipped, resumed.state.steps) == (3, 15)
+    with pytest.raises(Interrupted):
+        poisoned(stop_after=4, folder="cut").run()
+    resumed = poisoned(1, folder="cut")  # the one step that its first epoch has left
+    resumed.run()
+    assert (resumed.state.skipped, resumed.state.steps) == (1, 15)
 
 
 def accuracy(run: Training) -> float:
