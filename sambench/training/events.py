@@ -47,7 +47,8 @@ class Epoch:
     lr: float  # of the last step
     gradient_evaluations: float
     train_seconds: float
-    sharpness: dict[str, float] | None  # the last step's `sambench.optim.oracle.Observation`
+    sharpness: dict[str, float] | None
+    """The last step's `sambench.optim.oracle.Observation`, if it perturbed the weights."""
 
 
 Event = Started | Tick | Epoch

@@ -173,7 +173,7 @@ class Training:
         if watch is not None:
             state.rounding = watch.rounding
         if last and (observed := optimizer.observation):
-            state.observed = asdict(observed)
+            state.observed, state.observed_in = asdict(observed), state.epoch + 1
         state.rate = float(optimizer.param_groups[0]["lr"])
         if self._scheduler is not None:
             self._scheduler.step()
@@ -207,7 +207,7 @@ class Training:
             lr=state.rate,
             gradient_evaluations=float(state.gradient_evaluations),
             train_seconds=self.clock.train_seconds,
-            sharpness=state.observed,
+            sharpness=state.observed if state.observed_in == state.epoch + 1 else None,
         )
         state.history.append(epoch)
         state.epoch, state.step, state.seen = state.epoch + 1, 0, 0

@@ -36,6 +36,7 @@ class TrainingState:
     seen: int = 0  # in the current epoch
     rate: float = 0.0  # learning rate of the last step
     observed: dict[str, float] | None = None  # the perturbation in the step last observed
+    observed_in: int = 0  # the epoch of that step, counted from 1
     rounding: dict[str, float | str] | None = None  # what it left of the first one, if it rounds
     compiled: bool = False  # whether the network runs compiled; a resumed run keeps that
     gradient_evaluations: Fraction = Fraction(0)  # forward and backward passes done, exactly

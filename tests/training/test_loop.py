@@ -294,6 +294,18 @@ def test_steps_that_were_left_out_are_counted_across_a_resumption(tmp_path: Path
     assert (resumed.state.skipped, resumed.state.steps) == (1, 15)
 
 
+def test_an_epoch_whose_last_step_perturbs_nothing_has_no_perturbation(tmp_path: Path) -> None:
+    every_other = {"name": "interval-sam", "k": 2}  # of 5 steps the last is the fifth, tenth, ...
+    cut = training(tmp_path, stop_after=10, optimizer=every_other)
+    with pytest.raises(Interrupted):
+        cut.run()
+    resumed = training(tmp_path, optimizer=every_other)
+    resumed.run()
+    seen = [epoch.sharpness is not None for epoch in resumed.state.history]
+    assert seen == [True, False, True]
+    assert resumed.state.observed == resumed.state.history[-1].sharpness
+
+
 def accuracy(run: Training) -> float:
     run.model.eval()
     with torch.no_grad():
