@@ -68,6 +68,10 @@ SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
             {"optimizer": {"name": "gsam", "rho_min": 0.01, "lr_min": 1e-5}},
             "gsam rho_min, lr_min: at a constant learning rate the radius is one for the whole run",
         ),
+        (
+            {"optimizer": {"name": "sam-on", "eta": 0.1}},
+            "sam-on eta does nothing without adaptive=true",
+        ),
     ],
 )
 def test_what_is_worth_saying_is_said_once(given: dict[str, Any], said: str) -> None:
@@ -88,6 +92,7 @@ def test_what_is_worth_saying_is_said_once(given: dict[str, Any], said: str) -> 
         {"weights": "0" * 64, "normalization": "pretrained"},
         {"optimizer": SGD},
         {"optimizer": "gsam"},
+        {"optimizer": {"name": "sam-on", "eta": 0.1, "adaptive": True}},
         {"optimizer": "gsam", "schedule": "cosine"},
         {"optimizer": GSAM},
         {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 0.5, "momentum": 0.9}},

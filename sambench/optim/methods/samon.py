@@ -1,3 +1,6 @@
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from sambench.errors import ConfigError
 from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
@@ -27,6 +30,12 @@ class SAMON(Method):
     )
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
     eta = Hyperparameter(0.01, shared=True, later=True, help="added to |w| if adaptive")
+
+    @classmethod
+    def remarks(cls, settings: Mapping[str, Any], *, rate_varies: bool) -> Iterator[str]:
+        """Say where eta has nothing to be added to."""
+        if "eta" in settings and not settings.get("adaptive"):
+            yield "sam-on eta does nothing without adaptive=true"
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
