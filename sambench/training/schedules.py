@@ -32,7 +32,7 @@ def make_scheduler(
     if config.schedule == "cosine":
         after = CosineAnnealingLR(optimizer, T_max=steps)
     elif config.schedule == "step":
-        after = MultiStepLR(optimizer, [steps // 2, steps * 3 // 4])
+        after = MultiStepLR(optimizer, [max(1, steps // 2), max(1, steps * 3 // 4)])
     if not first:
         return after
     # At its last step LinearLR has come to `lr`, where the other takes over.

@@ -24,20 +24,27 @@ FORMULAS = {
 }
 
 
-def rates(schedule: str, warmup: int, *, reload_at: int | None = None) -> list[float]:
+def rates(
+    schedule: str,
+    warmup: int,
+    *,
+    reload_at: int | None = None,
+    epochs: int = EPOCHS,
+    steps: int = STEPS,
+) -> list[float]:
     """Return the rate of each step of a run with lr 1; its state is loaded anew on the way."""
     given = {"dataset": "d", "image_size": 8, "model": "m", "optimizer": "sam", "lr": 1.0}
-    times = {"epochs": EPOCHS, "schedule": schedule, "warmup": warmup}
+    times = {"epochs": epochs, "schedule": schedule, "warmup": warmup}
     config = RunConfig.from_dict({**given, **times})
     found = []
     model = torch.nn.Linear(1, 1)
     optimizer = build("sam", model.parameters(), "sgd", model=model, lr=1.0)
-    scheduler = make_scheduler(config, optimizer, STEPS)
-    for step in range(TOTAL):
+    scheduler = make_scheduler(config, optimizer, steps)
+    for step in range(epochs * steps):
         if step == reload_at and scheduler is not None:
             state, of_optimizer = scheduler.state_dict(), optimizer.state_dict()
             optimizer = build("sam", model.parameters(), "sgd", model=model, lr=1.0)
-            scheduler = make_scheduler(config, optimizer, STEPS)
+            scheduler = make_scheduler(config, optimizer, steps)
             assert scheduler is not None
             optimizer.load_state_dict(of_optimizer)
             scheduler.load_state_dict(state)
@@ -66,6 +73,11 @@ def test_the_rate_rises_in_equal_steps_and_then_follows_the_formula(
     rest = TOTAL - first
     after = [FORMULAS[schedule](step, rest) for step in range(rest)]
     assert rates(schedule, warmup) == pytest.approx(rising + after, rel=1e-13)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_schedule_of_one_step_begins_at_the_rate(epochs: int) -> None:
+    assert rates("step", epochs - 1, epochs=epochs, steps=1)[-1] == 1
 
 
 def test_one_cycle() -> None:
