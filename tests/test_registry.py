@@ -148,6 +148,11 @@ def test_capitals_do_not_hide_the_closest_name(name: str) -> None:
     assert did_you_mean(name, ["adam", "gcsam"]) == ": did you mean 'gcsam'?"
 
 
+def test_a_name_that_begins_with_what_was_given_is_closest() -> None:
+    assert did_you_mean("best", ["last", "best-validation"]) == ": did you mean 'best-validation'?"
+    assert did_you_mean("", ["adam"]) == ""
+
+
 @pytest.mark.parametrize("said", [None, ""])
 def test_a_method_without_a_docstring_is_listed_without_words(said: str | None) -> None:
     """As all are under `python -OO`, which strips them."""

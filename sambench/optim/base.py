@@ -67,9 +67,8 @@ class Base:
             return rule.check(value, self.name)
         if isinstance(value, list | tuple) and len(value) == len(default):
             return tuple(float(rule.check(part, self.name)) for part in value)
-        raise ConfigError(
-            f"{self.name} {name}={shown(value)} is not allowed; expected like {default!r}"
-        )
+        like = str(list(default)).replace(" ", "")  # as a shell takes it in one word
+        raise ConfigError(f"{self.name} {name}={shown(value)} is not allowed; expected like {like}")
 
 
 _ADAM: dict[str, Setting] = {
