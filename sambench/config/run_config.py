@@ -94,7 +94,9 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     validation: Annotated[
         Share,
         "Share of the training images that is set aside for validation; by default 0.1 where "
-        "`stop` or `selection` looks at validation images, else 0.",
+        "`stop` or `selection` looks at validation images, else 0. With `split: authors` a "
+        "validation part that comes with the dataset is taken instead, whatever the share; where "
+        "none is asked for it is left out.",
         unit("fraction"),
     ] = 0.0
     pretrained: Annotated[bool, "Start from published weights instead of random ones."] = False
@@ -103,7 +105,11 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "sha256 of a file of weights to start from, all but the last layer. `--weights FILE` "
         "sets it, and keeps a copy of the file beside the prepared datasets.",
     ] = None
-    batch_size: Annotated[Whole, "Batch size: images in each step.", unit("images")] = 16
+    batch_size: Annotated[
+        Whole,
+        "Batch size: images in each step. A single one that is left over joins the last batch.",
+        unit("images"),
+    ] = 16
     epochs: Annotated[Whole, "Maximum number of epochs.", unit("epochs")] = 50
     stop: Annotated[Stop, "Rule that may end training before the last epoch."] = Stop()
     selection: Annotated[

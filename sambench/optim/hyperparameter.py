@@ -132,4 +132,7 @@ class Mechanics:
         0.0, help="weight decay as part of the loss, so that perturbations see it"
     )
     replay_randomness = Hyperparameter(False, help="use the same dropout masks in every pass")
-    skip_nonfinite = Hyperparameter(False, help="skip steps whose gradient is not finite")
+    skip_nonfinite = Hyperparameter(
+        False,
+        help="skip steps whose gradient is not finite; a run whose loss is not ends as diverged",
+    )

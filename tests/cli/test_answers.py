@@ -135,7 +135,8 @@ def test_settings(call: Call) -> None:
         "choices": [],
         "default": 16,
         "unit": "images",
-        "meaning": "Batch size: images in each step.",
+        "meaning": "Batch size: images in each step. A single one that is left over joins the last "
+        "batch.",
         "of": [],
     }
 
