@@ -118,7 +118,13 @@ def _check_splits(screen: Screen, prepared: Prepared, configs: Sequence[RunConfi
 
 
 def _of_training(prepared: Prepared, configs: Sequence[RunConfig]) -> Iterator[str]:
-    """Yield a line for each batch of all images, and each noise that leaves no label to learn."""
+    """Yield a line for noise that leaves no label to learn, idle images, and batches of all."""
+    idle = list(prepared.columns.get("part", ())).count("validation")
+    if idle and any(c.split == "authors" and not c.validation for c in configs):
+        yield (
+            f"split authors leaves {idle} images out, which the source has for validation; with "
+            "`--set validation=0.1`, or any other share, runs validate on them"
+        )
     number = len(prepared.classes)
     for noise in sorted({config.label_noise for config in configs}):
         if noise >= 1 - 1 / number:

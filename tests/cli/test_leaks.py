@@ -122,6 +122,19 @@ def test_training_on_images_that_were_set_apart_is_said(
         assert said not in call("report", "--where", "split=authors", columns=200).out
 
 
+def test_validation_images_of_the_source_that_nothing_uses_are_named(
+    call: Call, tmp_path: Path
+) -> None:
+    root = in_parts(tmp_path / "ours", ("train", "val", "test"))
+    assert call("prepare", "folder", "--source", root, "--size", 16).code == 0
+    run = ("train", "--dataset", "folder", *RUN, "--split", "authors")
+    idle, used = call(*run, columns=200), call(*run, "--set", "validation=0.1", columns=200)
+    said = "folder: split authors leaves 20 images out, which the source has for validation"
+    assert (idle.code, idle.err.count(said)) == (0, 1)
+    assert (used.code, used.err.count(said)) == (0, 0)
+    assert "20 train, 20 validation, 20 test images" in used.out + used.err
+
+
 def test_mixing_the_folds_of_one_s_own_table_is_said(call: Call, tmp_path: Path) -> None:
     files = [Path("images") / f"{number}.png" for number in range(20)]
     write_images(*files)
