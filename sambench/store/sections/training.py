@@ -133,13 +133,15 @@ class Test(Fit, frozen=True, kw_only=True):
     """How the tested weights do on the test images, which are read once.
 
     For two classes sensitivity, specificity, F1 and AUROC take the second of `data.classes` as
-    positive (malignant of benign and malignant); for more classes they are means over the classes,
-    each against the rest.
+    positive (malignant of benign and malignant); for more classes they are means over the classes
+    that have test images, each against the rest.
     """
 
     n: Annotated[Count, "Number of test images."]
     balanced_accuracy: Annotated[Fraction, "Mean recall over the classes."]
-    auroc: Annotated[Fraction | None, "Area under the ROC curve; null where one class is absent."]
+    auroc: Annotated[
+        Fraction | None, "Area under the ROC curve; null where all images are of one class."
+    ]
     sensitivity: Annotated[
         Fraction | None,
         "Share of the positive images classified as positive; null where there are none.",
