@@ -63,6 +63,8 @@ class Base:
         below = 1.0 if name == "betas" else math.inf
         rule = Hyperparameter(default if isinstance(default, bool) else 0.0, help="", below=below)
         rule.name = name
+        if isinstance(default, float) and default < 0:  # Adafactor's `beta2_decay`
+            rule.minimum = -math.inf
         if not isinstance(default, tuple):
             return rule.check(value, self.name)
         if isinstance(value, list | tuple) and len(value) == len(default):

@@ -42,6 +42,13 @@ def test_settings_of_a_class_by_its_dotted_name() -> None:
     torch.testing.assert_close(flat(ours), flat(theirs), rtol=0, atol=1e-12)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Adafactor"), reason="torch below 2.5")
+def test_a_setting_whose_default_is_negative_may_be_so() -> None:
+    assert find_base("torch.optim.Adafactor").complete({"beta2_decay": -0.5}) == {
+        "beta2_decay": -0.5
+    }
+
+
 def test_a_setting_that_such_a_class_lacks() -> None:
     with pytest.raises(ConfigError, match="did you mean 'alpha'"):
         sort_settings([f"base={RMSPROP}", "optimizer.alfa=0.9"], ["sam"])
