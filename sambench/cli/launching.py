@@ -124,10 +124,13 @@ def check_runs(
     """Refuse runs that could not begin; the data, which may take a while, are looked at last."""
     check_models(configs)
     check_weights(configs, data)
-    kinds = [choose_device(device)[0].type for device in devices]
-    rounded = any(config.precision == "tf32" for config in configs)
-    if rounded and kinds and "cuda" not in kinds:
-        screen.warn(f"note: precision=tf32 needs a CUDA device; on {kinds[0]} it is fp32")
+    there = [choose_device(device)[0] for device in devices]
+    if there and any(config.precision == "tf32" for config in configs):
+        from sambench.training.precision import rounds
+
+        if not any(rounds("tf32", device) for device in there):
+            needs = "a CUDA device with TensorFloat-32"
+            screen.warn(f"note: precision=tf32 needs {needs}; on {there[0]} it is fp32")
     check_data(screen, configs, data)
 
 

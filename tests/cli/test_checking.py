@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from sambench.cli import app
 from sambench.cli.launching import check_runs
+from sambench.config.run_config import RunConfig
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Option, sources
 from sambench.errors import SambenchWarning
@@ -88,7 +91,10 @@ def test_a_side_of_no_pixel_is_not_taken_for_the_usual_one(call: Call) -> None:
     ("words", "said"),
     [
         (("--batch-size", "20"), "phantom: batch_size=20 is more than the 19 training images, so "),
-        (("--set", "precision=tf32"), "note: precision=tf32 needs a CUDA device; on cpu "),
+        (
+            ("--set", "precision=tf32"),
+            "note: precision=tf32 needs a CUDA device with TensorFloat-32; ",
+        ),
         (
             ("--set", "label_noise=0.5"),
             "phantom: label_noise=0.5 leaves the right label no ",
@@ -141,6 +147,23 @@ def check_alone(screen: Screen, standings: Sequence[Standing], request: Request)
     """Refuse runs as `launch` does, and do none."""
     check_runs(screen, [standing.config for standing in standings], request.manifest.data, ())
     return 0
+
+
+@pytest.mark.parametrize(("capability", "notes"), [((7, 5), 1), ((8, 0), 0)])
+def test_a_gpu_without_tensorfloat_is_said_to_compute_in_fp32(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, capability: tuple[int, int], notes: int
+) -> None:
+    """A T4, and an A100."""
+    monkeypatch.setattr("sambench.cli.launching.choose_device", lambda name: (torch.device(name),))
+    monkeypatch.setattr("sambench.cli.launching.check_data", lambda *given: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    given = {"dataset": "d", "image_size": 32, "model": "small-cnn", "optimizer": "sam"}
+    said = list[str]()
+    screen: Any = SimpleNamespace(warn=said.append)
+    config = RunConfig.from_dict({**given, "precision": "tf32"})
+    check_runs(screen, [config], folder, ["cuda:0"])
+    assert len(said) == notes
+    assert all("precision=tf32" in note and "on cuda:0 it is fp32" in note for note in said)
 
 
 def test_a_comparison_says_which_optimizer_does_not_take_a_setting(call: Call) -> None:
