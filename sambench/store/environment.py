@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import platform
 import re
@@ -232,6 +233,11 @@ def start_memory_peak(device: torch.device) -> None:
 
         torch.cuda.reset_peak_memory_stats(device)
     else:
+        import ctypes
+
+        gc.collect()
+        with suppress(OSError, AttributeError):  # what earlier runs have freed was kept
+            ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 

@@ -37,6 +37,29 @@ def test_a_pass_maps_no_page_that_an_earlier_one_had(template: Template) -> None
     assert kept < 0.2 * handed_back
 
 
+PEAK = """
+import torch
+from sambench.store.environment import keep_freed_memory, memory_peak, start_memory_peak
+cpu = torch.device("cpu")
+arranged = keep_freed_memory()
+start_memory_peak(cpu)
+before = memory_peak(cpu)
+block = torch.ones(50_000_000)
+del block
+start_memory_peak(cpu)
+print(arranged, memory_peak(cpu) - before)
+"""
+
+
+def test_the_peak_of_a_run_leaves_out_what_an_earlier_one_has_freed(template: Template) -> None:
+    done = template.run("-c", PEAK)
+    assert done.returncode == 0, done.stderr
+    arranged, more = done.stdout.split()
+    if arranged == "False":
+        pytest.skip("the C library has no mallopt")
+    assert int(more) < 100e6  # of 200
+
+
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # it has no mallopt
     assert not keep_freed_memory()
