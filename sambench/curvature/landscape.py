@@ -233,7 +233,8 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
     direction = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            drawn = torch.randn(parameter.shape, generator=source).to(parameter)
+            drawn = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
+            drawn = drawn.normal_(generator=source).to(parameter)
             owner, _, attribute = name.rpartition(".")
             module = model.get_submodule(owner)
             parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)

@@ -113,6 +113,17 @@ def test_a_compiled_network_moves_as_the_one_that_it_was_made_of() -> None:
         assert not torch.equal(H.displaced(compiled, 0.1).matvec(v), H.matvec(v))
 
 
+def test_a_seed_is_one_draw_under_any_default_type() -> None:
+    model = build(mlp)
+    expected = filter_normalised(model, 0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = filter_normalised(model, 0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(found[name], direction) for name, direction in expected.items())
+
+
 def test_draws_differ_and_leave_the_global_generator() -> None:
     model, state = build(ConvNet), torch.get_rng_state()
     name = "features.0.weight"
