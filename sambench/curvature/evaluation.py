@@ -154,12 +154,13 @@ class Batches:
     """Pairs (inputs, targets), the same at every pass: a sequence, or else collected into one."""
 
     def __init__(self, given: Iterable[Batch]) -> None:
-        self._pairs = given if isinstance(given, Sequence) else tuple(given)
-        sizes, self._seen = list[int](), list[tuple[bytes, ...]]()
-        for index, given_pair in enumerate(self._pairs):
+        pairs, sizes, self._seen = list[Batch](), list[int](), list[tuple[bytes, ...]]()
+        for index, given_pair in enumerate(given):
             pair = _pair(given_pair, index)
+            pairs += [] if isinstance(given, Sequence) else [pair]
             sizes.append(len(pair[0]))
             self._seen.append(_glance(pair))
+        self._pairs = given if isinstance(given, Sequence) else pairs
         self.sizes = tuple(sizes)
         if not sizes:
             raise CurvatureError("no batches: the Hessian of a mean loss needs at least one sample")
@@ -172,7 +173,7 @@ class Batches:
         if _glance(pair) != self._seen[index]:
             raise CurvatureError(
                 f"batch {index} is not the same when it is read again: switch shuffling and "
-                "augmentation off, or give a list of the batches"
+                "augmentation off, or give a list of copies of the batches"
             )
         return pair
 

@@ -472,6 +472,18 @@ def test_batches_that_change_are_refused() -> None:
         operator.matvec(random_vector(92))
 
 
+def test_a_loader_that_fills_the_same_tensors_anew_is_refused() -> None:
+    data = batches((8, 8), (6,))
+    inputs, targets = (torch.empty_like(tensor) for tensor in data[0])
+
+    def loader() -> Iterator[tuple[Tensor, Tensor]]:
+        for pair in data:
+            yield inputs.copy_(pair[0]), targets.copy_(pair[1])
+
+    with pytest.raises(CurvatureError, match=r"batch 0 is not the same.*copies"):
+        HessianOperator(build(mlp), functional.cross_entropy, loader())
+
+
 @pytest.mark.parametrize(
     "batch",
     [
