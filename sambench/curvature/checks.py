@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.autograd.functional import vhp, vjp
+from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from sambench.curvature.evaluation import Batch, call_at, exact_arithmetic
+from sambench.curvature.evaluation import Batch, exact_arithmetic
 from sambench.curvature.graph import naming_the_operation
 from sambench.curvature.objective import Objective
 from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
@@ -351,7 +352,7 @@ def _alone(
         named = dict(zip(weights, moving, strict=False))
         parts = [
             torch.dot(result.flatten(), torch.cos(torch.arange(result.numel()).to(result)))
-            for result in _tensors(call_at(module, {**fixed, **named}, args, kwargs))
+            for result in _tensors(functional_call(module, {**fixed, **named}, args, kwargs))
         ]
         return torch.stack(parts).sum()
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -26,7 +25,11 @@ LOOKED_AT = 4096  # numbers of a batch, evenly spaced, by which it is known agai
 
 @contextmanager
 def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluate in eval mode, with right second derivatives; restore modes and random state."""
+    """Evaluate in eval mode, with right second derivatives; restore modules and random state.
+
+    `functional_call` leaves other weights in a module that the network holds twice. What a module
+    keeps of its weights in eval mode, as timm's LeViT does, it lets go in `train()`.
+    """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
@@ -39,26 +42,19 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
         stack.enter_context(_PlainFunctions())
         if "torch._dynamo" in sys.modules:  # parts that are compiled have no second derivatives
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for module in model.modules():
-            stack.callback(setattr, module, "training", module.training)
+        for own in (vars(module) for module in model.modules()):
+            for held in (own, *(value for value in own.values() if isinstance(value, dict))):
+                stack.callback(_put_back, held, dict(held))
+        stack.callback(model.train, model.training)
+        model.train()
         model.eval()
         yield
 
 
-def call_at(
-    model: nn.Module, state: dict[str, Tensor], args: Any, kwargs: dict[str, Any] | None = None
-) -> Any:
-    """Call a network at other weights and buffers, and put its own back.
-
-    `functional_call` alone leaves the others behind in a module that the network holds twice.
-    """
-    held = [own for module in model.modules() for own in (module._parameters, module._buffers)]
-    before: list[dict[str, Any]] = [dict(own) for own in held]
-    try:
-        return functional_call(model, state, args, kwargs)
-    finally:
-        for own, kept in zip(held, before, strict=True):
-            own.update(kept)
+def _put_back(held: dict[str, Any], before: dict[str, Any]) -> None:
+    for name in held.keys() - before.keys():
+        del held[name]
+    held.update(before)
 
 
 class _PlainFunctions(TorchFunctionMode):

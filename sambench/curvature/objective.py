@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from sambench.curvature.arguments import require_one_of
@@ -18,7 +19,6 @@ from sambench.curvature.evaluation import (
     Batches,
     Loss,
     accumulating,
-    call_at,
     exact_arithmetic,
     in_double,
     isolated,
@@ -218,7 +218,7 @@ class Objective:
 
     def _run(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         try:
-            outputs: Tensor = call_at(self.model, state, (inputs,))
+            outputs: Tensor = functional_call(self.model, state, (inputs,))
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.curvature import HessianOperator, density, eigenvalues, trace
+from sambench.curvature import HessianOperator, density, eigenvalues, random_landscape, trace
 from sambench.errors import CurvatureError
 
 from .cases import Batches, ConvNet, batches, build, joined, mlp, random_vector
@@ -76,6 +76,52 @@ def test_a_layer_that_has_two_names_stays_the_model_s_own() -> None:
     for row, product in zip(rows, products, strict=True):
         parts = torch.autograd.grad(row, weights, retain_graph=True, materialize_grads=True)
         torch.testing.assert_close(product, torch.cat([part.flatten() for part in parts]))
+
+
+class Remembering(nn.Module):
+    """In eval mode it keeps what it makes of its weights until `train()`, as timm's LeViT does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.kept: dict[str, Tensor] = {}
+        self.positions: Tensor | None = None
+
+    def train(self, mode: bool = True) -> Remembering:
+        super().train(mode)
+        if mode and self.kept:
+            self.kept = {}
+        return self
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training and "bias" not in self.kept:
+            self.kept["bias"] = self.first.weight.sum(0)
+        if self.positions is None:
+            self.positions = torch.arange(4).to(inputs)
+        bias = self.first.weight.sum(0) if self.training else self.kept["bias"]
+        logits: Tensor = self.last(torch.tanh(self.first(inputs) + bias + self.positions))
+        return logits
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_a_network_keeps_of_its_weights_stays_its_own(training: bool) -> None:
+    model, data = build(Remembering).float().train(training), batches(SIZES, (4,))
+    inputs = joined(data)[0].float()
+    before = model(inputs).detach()
+    model.positions = None
+    matrices = []
+    for kept in (model, build(Remembering).float()):
+        line = random_landscape(kept, functional.cross_entropy, data, points=3)
+        with HessianOperator(kept, functional.cross_entropy, data) as operator:
+            matrices += [operator.matmat(torch.eye(operator.size)), torch.tensor(line.loss)]
+        reference = kept.get_parameter("first.weight")
+        displaced = operator.displaced({"first.weight": torch.ones_like(reference)}, 0.1)
+        assert displaced.gradient()[0] != operator.gradient()[0]
+    assert model.positions is None
+    assert all(tensor.requires_grad for tensor in model.kept.values())
+    torch.testing.assert_close(matrices[0], matrices[2])
+    torch.testing.assert_close(matrices[1], matrices[3])
+    torch.testing.assert_close(model.train(False)(inputs), before)
 
 
 def test_leaves_the_training_flags_after_an_error() -> None:
