@@ -56,6 +56,7 @@ def check_function(objective: Objective) -> None:
             f"the loss of twice the same samples is {ratio:.4g} times as large, so it {kind}; the "
             "Hessian is that of a mean over samples"
         )
+    _refuse_merged_weights(objective)
     _refuse_hidden_weights(objective, outputs, targets)
     if len(objective.batch_sizes) > 1:
         _refuse_shares_of_the_batch(objective, outputs)
@@ -66,6 +67,20 @@ def check_function(objective: Objective) -> None:
         )
     if len(objective.batch_sizes) > 1 and objective.batch_norm != "train":
         _refuse_dependence_on_the_batch(objective, inputs)
+
+
+def _refuse_merged_weights(objective: Objective) -> None:
+    """Refuse a network that computes its weights anew in `train()` and `eval()`."""
+    sums = []
+    with objective.isolated(), torch.no_grad():
+        for change in (objective.model.train, objective.model.eval):
+            change()
+            sums.append(str([weight.sum().item() for weight in objective.model.parameters()]))
+    if sums[0] != sums[1]:
+        raise CurvatureError(
+            "the model changes its weights in eval(), as adapters do that are merged into them: "
+            "switch merging off (merge_weights=False)"
+        )
 
 
 def _refuse_hidden_weights(objective: Objective, outputs: Tensor, targets: Tensor) -> None:

@@ -317,6 +317,24 @@ def test_a_penalty_on_the_models_own_weights_is_refused() -> None:
         operator_of(model, loss)
 
 
+class Merging(nn.Linear):
+    """An adapter that is added to the weights in `eval()` and taken off in `train()`."""
+
+    def train(self, mode: bool = True) -> Merging:
+        if mode != self.training:
+            self.weight.data += 0.5 if self.training else -0.5
+        return super().train(mode)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_weights_that_an_adapter_is_merged_into_are_refused(training: bool) -> None:
+    model = build(lambda: Merging(4, 4)).train(training)
+    before = model.weight.clone()
+    with pytest.raises(CurvatureError, match=r"changes its weights in eval\(\)"):
+        HessianOperator(model, functional.cross_entropy, batches((8, 8), (4,)))
+    torch.testing.assert_close(model.weight, before)
+
+
 class Named(nn.Module):
     def __init__(self) -> None:
         super().__init__()
