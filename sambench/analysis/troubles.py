@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +23,16 @@ class Trouble(NamedTuple):
     runs: Mapping[str, str]  # by name what more is known of each; empty where nothing is
     remedy: str
 
+
+STUDIES = (
+    *(f"landscape {of}" for of in ("line", "plane", "eigenvectors")),
+    "sharpness",
+    "density",
+    "",
+)
+"""Of a run's minimum, by their places in the record; the last is the curvature itself."""
+
+SETTLED = ("definition", "samples", "batch_norm", "hvp", "dtype", "l2", "perturbations", "sigma")
 
 Detail = Callable[[RunRecord], str]
 Runs = Mapping[str, str]
@@ -64,7 +75,11 @@ def troubles(
         "not measured": _named(r for r in done if not r.hessian) if some else {},
         "resumed elsewhere": _named(filter(_begun, done), _begun),
         "other images": _named((r for g in groups if g.part > 1 for r in g.records), _own_files),
-        "measured otherwise": _named(_odd(measured, _way), _way),
+        "measured otherwise": {
+            name: way
+            for of in (partial(_way, study) for study in STUDIES)
+            for name, way in _named(_odd((filter(of, runs) for runs in measured), of), of).items()
+        },
         "trained elsewhere": _named(_odd(trained, _place), _place),
     }
     return tuple(
@@ -102,9 +117,9 @@ def _named(runs: Iterable[RunRecord], detail: Detail = lambda _: "") -> Runs:
     return {record.name: detail(record) for record in runs}
 
 
-def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
+def _odd(groups: Iterable[Iterable[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
     """Yield the runs whose trait is not the usual one of their group."""
-    for records in groups:
+    for records in map(list, groups):
         traits = list(map(trait, records))
         for usual, _ in Counter(traits).most_common(1):
             yield from (r for r, own in zip(records, traits, strict=True) if own != usual)
@@ -124,11 +139,14 @@ def _own_files(record: RunRecord) -> str:
     return ", ".join(f"{name} {setting_text(sha256)}" for name, sha256 in files.items())
 
 
-def _way(record: RunRecord) -> str:
-    """Say what of a run's curvature sets its definition."""
-    section = record.hessian or {}
-    keys = ("definition", "samples", "batch_norm", "hvp", "dtype", "l2")
-    return ", ".join(f"{key} {section[key]}" for key in keys if key in section)
+def _way(study: str, record: RunRecord) -> str:
+    """Say what sets the definition of a run's curvature, or of a study; nothing without it."""
+    section: Mapping[str, Any] = record.hessian or {}
+    for part in study.split():
+        section = section.get(part) or {}
+    said = [f"{key} {section[key]}" for key in (*SETTLED, "points", "extent") if key in section]
+    said += [f"{name} of rho {of['rho']}" for name, of in section.get("measures", {}).items()]
+    return ", ".join(filter(None, (study, *said))) if said else ""
 
 
 def _begun(record: RunRecord) -> str:

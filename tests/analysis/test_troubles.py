@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import replace
 
 from sambench.analysis.grouping import build_groups
@@ -86,11 +87,44 @@ def test_curvature_that_only_some_have(make_record: RecordMaker) -> None:
     assert only([make_record(hessian={"top": {"value": 1.0}}), bare]).runs == {bare.name: ""}
 
 
+def sharpness(rho: float) -> dict[str, Any]:
+    return {"sharpness": {"measures": {"sam-step": {"rho": rho}}}}
+
+
+def plane(points: int) -> dict[str, Any]:
+    return {"landscape": {"plane": {"points": points}}}
+
+
 def test_curvature_measured_in_another_way(make_record: RecordMaker) -> None:
     usual = [make_record(seed=s, hessian={"samples": 512}) for s in range(2)]
     odd = make_record(seed=2, hessian={"samples": 64})
     trouble = only([odd, *usual])
     assert trouble.runs == {odd.name: "samples 64"}
+
+
+@pytest.mark.parametrize(
+    ("usual", "other", "said"),
+    [
+        (sharpness(0.05), sharpness(0.2), "sharpness, sam-step of rho 0.2"),
+        (plane(21), plane(5), "landscape plane, points 5"),
+        ({"density": {"samples": 512}}, {"density": {"samples": 64}}, "density, samples 64"),
+    ],
+)
+def test_a_study_in_another_way(
+    make_record: RecordMaker, usual: dict[str, Any], other: dict[str, Any], said: str
+) -> None:
+    measured = [make_record(seed=s, hessian={"samples": 512, **usual}) for s in range(2)]
+    without = make_record(seed=2, hessian={"samples": 512})
+    odd = make_record(seed=3, hessian={"samples": 512, **other})
+    runs = only([odd, *measured, without]).runs
+    assert runs == {odd.name: said}
+
+
+def test_noise_of_another_size_is_another_way(make_record: RecordMaker) -> None:
+    noise = {"perturbations": 10, "sigma": 0.01}
+    usual = [make_record(seed=s, hessian=noise) for s in range(2)]
+    odd = make_record(seed=2, hessian={**noise, "sigma": 0.1})
+    assert only([odd, *usual]).runs == {odd.name: "perturbations 10, sigma 0.1"}
 
 
 def test_runs_of_other_images(make_record: RecordMaker) -> None:
