@@ -14,7 +14,7 @@ from sambench.cli.curvature_table import show_curvature
 from sambench.cli.launching import carry_out
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LauncherSettings
-from sambench.config.measurement import Measurement
+from sambench.config.measurement import Measurement, differing
 from sambench.config.settings import where_pattern
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
@@ -111,9 +111,9 @@ def measure(
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
             continue
         if wanted.is_done(record.config, record.hessian):
-            then = (record.hessian or {}).get("settings", {})
-            if other := [f"{k}={then[k]}" for k in given if then.get(k, given[k]) != given[k]]:
-                said = f"{record.name} was measured with {', '.join(other)}"
+            if other := differing(record.hessian, given):
+                then = ", ".join(f"{key}={value}" for key, (value, _) in other.items())
+                said = f"{record.name} was measured with {then}"
                 screen.warn(f"{said}; --again measures it anew")
             show(record)
         else:

@@ -9,12 +9,41 @@ from sambench.config.curvature_settings import (
     INTERPOLATIONS,
     LANDSCAPE,
     OWN,
+    SHARPNESS,
     HessianSettings,
     Studies,
 )
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.definition import Definition, build, plain
+
+RADII = {
+    "rho": "sam-step",
+    "relative_rho": "worst-case-adaptive-l2",
+    "noise": "average-case",
+    "relative_noise": "average-case-adaptive",
+}
+"""The measure of sharpness whose radius is each of its settings."""
+
+
+def differing(
+    hessian: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return what a record's curvature was measured with beside what is given, where they differ.
+
+    Given is what `Measurement.parse` takes; a study's own settings are called "sharpness.rho".
+    """
+    section = hessian or {}
+    then = dict(section.get("settings", {}))
+    measures = section.get(SHARPNESS, {}).get("measures", {})
+    then |= {f"{SHARPNESS}.{k}": measures[of]["rho"] for k, of in RADII.items() if of in measures}
+    if plane := section.get(LANDSCAPE, {}).get("plane"):
+        then[f"{LANDSCAPE}.points"] = plane["points"]
+    now: dict[str, Any] = {}
+    for key, value in given.items():
+        own = value.items() if isinstance(value, Mapping) else ()
+        now |= {f"{key}.{name}": of for name, of in own} or {key: value}
+    return {key: (then[key], now[key]) for key in now if then.get(key, now[key]) != now[key]}
 
 
 class Measurement(Definition, frozen=True, kw_only=True):
@@ -62,10 +91,10 @@ class Measurement(Definition, frozen=True, kw_only=True):
 
     def otherwise(self, hessian: Mapping[str, Any] | None) -> str:
         """Say with which settings curvature was measured that are others now; "" if with none."""
-        then, now = (hessian or {}).get("settings", {}), plain(self.hessian)
-        other = [k for k in now if k != "minutes" and then.get(k, now[k]) != now[k]]
-        before, asked = (", ".join(f"{key}={of[key]}" for key in other) for of in (then, now))
-        return f"measured with {before}, the suite asks {asked}" if other else ""
+        pairs = differing(hessian, self.settings())
+        pairs.pop("minutes", None)
+        before, asked = (", ".join(f"{k}={pairs[k][i]}" for k in pairs) for i in (0, 1))
+        return f"measured with {before}, the suite asks {asked}" if pairs else ""
 
     def missing_end(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> RunConfig | None:
         """Return the other run where the way to it is wanted, is one, and not in the section."""

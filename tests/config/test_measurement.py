@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sambench.config.curvature_settings import HessianSettings
+from sambench.config.measurement import Measurement
 from sambench.errors import ConfigError
 from sambench.files.definition import build, plain
 
@@ -71,3 +74,19 @@ def test_noise_of_nothing_is_refused() -> None:
 def test_defaults_are_choices() -> None:
     settings = plain(HessianSettings())
     assert settings_of(settings) == HessianSettings()
+
+
+def test_a_study_that_was_done_with_other_settings_is_told() -> None:
+    wanted = Measurement.parse({"sharpness": {"rho": 0.2}, "landscape": True, "minutes": 1})
+    measures = {"sam-step": {"rho": 0.05}, "average-case": {"rho": 0.01}}
+    held: dict[str, Any] = {
+        "settings": {**wanted.settings(), "minutes": None},
+        "sharpness": {"measures": measures},
+        "landscape": {"plane": {"points": 5}},
+    }
+    assert wanted.otherwise(held) == (
+        "measured with sharpness.rho=0.05, landscape.points=5, "
+        "the suite asks sharpness.rho=0.2, landscape.points=21"
+    )
+    measures["sam-step"]["rho"], held["landscape"]["plane"]["points"] = 0.2, 21
+    assert not wanted.otherwise(held)
