@@ -201,6 +201,7 @@ class Objective:
         if self.batch_norm == "recalibrate":
             self.buffers = self.statistics_at(self.parameters)
 
+    @torch.inference_mode(False)
     def statistics_at(self, weights: Named) -> dict[str, Tensor]:
         """Return the buffers, with statistics measured in one pass, batches weighted by samples."""
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.curvature import HessianOperator, density, eigenvalues, random_landscape, trace
+from sambench.curvature import (
+    HessianOperator,
+    density,
+    eigenvalues,
+    interpolation,
+    random_landscape,
+    trace,
+)
 from sambench.errors import CurvatureError
 
 from .cases import Batches, ConvNet, batches, build, joined, mlp, random_vector
@@ -156,6 +163,20 @@ def test_inference_mode_changes_nothing_wherever_it_is_on() -> None:
             assert density(H, 2, 5).mean == curve.mean
     with HessianOperator(model, functional.cross_entropy, made) as H:
         assert torch.equal(eigenvalues(H).values, expected.values)
+
+
+def test_statistics_are_measured_in_inference_mode_too() -> None:
+    model, data = build(ConvNet), batches((8, 6), (1, 8, 8))
+    other = build(ConvNet, seed=1).state_dict()
+    losses = []
+    for mode in (True, False):
+        with torch.inference_mode(mode):
+            way = interpolation(model, other, functional.cross_entropy, data, points=3)
+            line = random_landscape(
+                model, functional.cross_entropy, data, points=3, batch_norm="recalibrate"
+            )
+        losses.append([*way.loss, *way.kept_loss, *line.loss])
+    assert losses[0] == losses[1]
 
 
 def test_autocast_around_it_changes_nothing() -> None:
