@@ -75,7 +75,7 @@ def make_split(
     if name == "authors":
         theirs = np.array(_complete(prepared, "part")) == "validation"
     held = theirs & (validation > 0)
-    if validation and not theirs.any():
+    if validation and not theirs.any() and not test.all():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
         groups = np.array(prepared.groups)[rest].tolist()

@@ -400,6 +400,14 @@ def test_an_empty_part(
     )
 
 
+def test_nothing_is_left_to_train_or_select_on() -> None:
+    people = plain(4, centre=["A"] * 4)
+    assert refused(DataError, people, "centre:A", validation=0.1) == (
+        "split centre:A leaves no image for the train part; prepare more images, or set another "
+        "validation"
+    )
+
+
 def test_an_empty_validation_part() -> None:
     people = population([f"i{n}" for n in range(10)], [0, 1] * 5, groups=["same"] * 10)
     message = refused(DataError, people, "holdout", validation=0.1)
