@@ -57,7 +57,7 @@ class _Guarded(Console):
 
 
 def _console(*, stderr: bool, quiet: bool) -> Console:
-    console = _Guarded(stderr=stderr, highlight=False, quiet=quiet)
+    console = _Guarded(stderr=stderr, highlight=False, emoji=False, quiet=quiet)
     if console.width < 1 or (not console.is_terminal and "COLUMNS" not in os.environ):
         console.width = PIPED_WIDTH  # at a width of 0 nothing at all would be shown
     return console

@@ -100,6 +100,16 @@ def test_headings_are_shown_as_they_are_and_numbers_to_the_right(
     ]
 
 
+def test_letters_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    screen.show("split centre:A: none")
+    screen.warn("split centre:A: none")
+    screen.listing(["split :x: of"], [["centre:A:"]])
+    out, err = capsys.readouterr()
+    assert err == "split centre:A: none\n"
+    assert [line.strip() for line in out.splitlines()] == [err.strip(), "split :x: of", "centre:A:"]
+
+
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", "5 +- 1~ -"), ("latin-1", "5 ± 1~ -")])
 def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str) -> None:
     code = (
