@@ -114,7 +114,7 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
         + ", averaged over the steps" * (r.config.average == "ema")
     ),
     "start": lambda r: start_of(r.config),
-    "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
+    "further": lambda r: ", ".join(unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),
     "device": lambda r: device_of(r) or None,
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),

@@ -86,6 +86,15 @@ def test_what_differs_is_said_with_the_number_of_runs(make_record: RecordMaker) 
     assert "Curvature, of 1 run." in text
 
 
+def test_settings_that_some_runs_alone_have(make_record: RecordMaker) -> None:
+    records = [make_record("adam"), make_record("adam", seed=1)]
+    assert "precision fp32, seeds 0 " in text_of(records[:1])
+    records[1] = replace(records[1], config=replace(records[1].config, label_noise=0.1))
+    assert "precision fp32, label_noise=0.1, seeds 1 " in text_of(records[1:])
+    told = "precision fp32, no more settings (1 run), label_noise=0.1 (1 run), seeds 0, 1 "
+    assert told in text_of(records)
+
+
 def test_files_of_ones_own_are_said_with_their_versions(make_record: RecordMaker) -> None:
     files = [{"mine.py": 64 * "a"}, {"mine.py": 64 * "b", "net.py": 64 * "c"}]
     records = [
