@@ -108,10 +108,11 @@ def _check_splits(screen: Screen, prepared: Prepared, configs: Sequence[RunConfi
     """Refuse runs whose split or fold cannot be made of their data, and warn as `check_data`."""
     name, side = prepared.name, prepared.image_size
     mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
-    for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
-        folds = {config.fold for config in mine if config.split == split}
-        known = sorted(folds, key=lambda fold: (fold is None, fold))
-        for warning in leak_warning(prepared, split, known, seed=seed):
+    of_split = attrgetter("split", "split_seed", "validation")
+    for split, seed, validation in sorted(set(map(of_split, mine))):
+        asked = (config for config in mine if of_split(config) == (split, seed, validation))
+        known = sorted({one.fold for one in asked}, key=lambda fold: (fold is None, fold))
+        for warning in leak_warning(prepared, split, known, seed=seed, validation=validation):
             screen.warn(f"{name}: {warning}")
     for said in dict.fromkeys(_of_training(prepared, mine)):
         screen.warn(f"{name}: {said}")

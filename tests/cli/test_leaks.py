@@ -47,6 +47,15 @@ def test_a_leak_is_said_with_the_split_that_avoids_it(call: Call, patients: Path
     assert "share a patient" not in sound.err
 
 
+def test_images_for_validation_are_not_trained_on(call: Call, patients: Path) -> None:
+    call("prepare", "folder", "--xlsx", patients / "labels.csv", "--size", 16)
+    done = call("train", "--dataset", "folder", *RUN, "--set", "validation=0.5", columns=200)
+    (record,) = Path("results/runs").glob("*/run.json")
+    leaked = json.loads(record.read_text())["data"]["leaked"]
+    assert 0 < leaked < 8
+    assert f"split holdout: {leaked} of 8 test images ({leaked / 8:.1%}) share" in done.err
+
+
 def test_every_file_is_accounted_for_in_what_programs_read(call: Call, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
 

@@ -40,14 +40,21 @@ def find_tears(prepared: Prepared) -> Iterator[Tear]:
 
 
 def leak_warning(
-    prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
+    prepared: Prepared,
+    name: str,
+    folds: Sequence[int | None],
+    *,
+    seed: int,
+    validation: float = 0,
 ) -> Iterator[str]:
     """Yield a line if a split trains on images that the source sets apart, and one if it leaks.
 
     Each names the split that does not, where there is one; see `make_split`. Another says of which
     classes a part has no image.
     """
-    made = [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
+    made = [
+        make_split(prepared, name, fold=fold, seed=seed, validation=validation) for fold in folds
+    ]
     yield from _lacking(prepared, name, made)
     yield from _mixed(prepared, name, made)
     tear = _tear(prepared, name, made)
