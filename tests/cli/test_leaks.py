@@ -175,6 +175,14 @@ def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path)
     assert done.code == 0 and "share a copy" not in done.err
     sound = call("train", "--dataset", "folder", *RUN, "--set", "split=authors", columns=200)
     assert sound.code == 0 and "share a copy" not in sound.err
+    (root / "train/a/odd.png").write_bytes((root / "test/b/7.png").read_bytes())  # of another label
+    again = call(
+        *("prepare", "folder", "--source", root, "--size", 16, "--drop-duplicates"), columns=200
+    )
+    assert "prepare with `--drop-duplicates --drop-conflicts`, then `--split authors`" in again.err
+    both = ("--drop-duplicates", "--drop-conflicts")
+    last = call("prepare", "folder", "--source", root, "--size", 16, *both, columns=200)
+    assert last.code == 0 and "share a copy" not in last.err
 
 
 def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path) -> None:

@@ -122,10 +122,16 @@ def _remedy(prepared: Prepared, seed: int) -> str:
             f"{images:,} of the {number:,} images are of one patient ({patient}), which is "
             "probably no patient's id: prepare them by a table (`--xlsx`) that names the patients"
         )
+    mixed = len({*zip(prepared.groups, prepared.labels.tolist(), strict=True)}) > len(groups)
+    drops = ("duplicates", *(["conflicts"] if mixed else []))
+    dropping = f"`{' '.join(f'--drop-{what}' for what in drops)}`"
+    # groups of patients stay joined by the copies that are dropped, and so do chains of copies
+    helps = not told and not all(prepared.manifest.drops.get(what) for what in drops)
     if 2 * max(groups.values()) > number:
+        advice = f"prepare them with {dropping}" if helps else "`--audit` names the copies in it"
         return (
             f"{max(groups.values()):,} of the {number:,} images are in one group, so no split "
-            "keeps them together: prepare them with `--drop-duplicates`"
+            f"keeps them together: {advice}"
         )
     kind = "patient" if len(told) == number else "grouped"
     remedy = _asked(f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}")
@@ -135,6 +141,6 @@ def _remedy(prepared: Prepared, seed: int) -> str:
     theirs = make_split(prepared, "authors", fold=None, seed=seed, validation=0)
     if not _tear(prepared, "authors", [theirs]).leaked:
         return _asked("authors")
-    if not told:
-        return f"prepare with `--drop-duplicates`, then {_asked('authors')}"
+    if helps:
+        return f"prepare with {dropping}, then {_asked('authors')}"
     return f"{remedy}, but trains on images that the source sets apart for testing"
