@@ -214,6 +214,25 @@ def test_a_lesion_is_no_id_of_one_and_a_patients_name_is_not_taken(listed, scan)
     assert listing.columns == ()
 
 
+@pytest.mark.parametrize("column", ["Patienten-Nr", "Patient Name", "Identifiant patient"])
+def test_a_column_that_may_tell_the_patients_is_asked_about(listed, scan, column):
+    text = TABLE.replace("group,fold", f"{column},Patient Age").replace(",,2", ",z,3")
+    listing = scan("folder", None, listed(text))
+    assert listing.columns == ()
+    asked = f"group_column={column}" if column.count(" ") == 0 else f"'group_column={column}'"
+    assert listing.notes[1:] == (
+        f"{column} may tell the patients, of whom some have several images; if so, prepare with "
+        f"`--set {asked}`",
+    )
+    told = scan("folder", None, listed(text), group_column=column)
+    assert (told.columns, told.notes[1:]) == (("patient",), ())
+    apart = "\n".join(f"{line},{number}" for number, line in enumerate(text.splitlines()))
+    alone = scan(
+        "folder", None, listed(apart.replace(column, "x").replace(",0\n", ",Patient\n", 1))
+    )
+    assert len(alone.notes) == 1  # each patient has one image
+
+
 @pytest.mark.parametrize(
     ("sick", "healthy"),
     [

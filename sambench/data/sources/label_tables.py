@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sambench.data.family import make_listing
@@ -30,6 +31,11 @@ NUMBER = "(id|uid|no|nr|num|number|code|key)"
 REMEDY = "name the column so in its first row, or add `--set {}_column=ITS-NAME`"
 
 BARE = re.compile(r"[\W_]+")  # what is between words
+
+OF_PEOPLE = re.compile(
+    r"(pa[tcz]ien|subj|person|pseudonym|accession|studyinst).*(?<!age)(?<!sex)(?<!gender)$"
+)
+"""Names of columns, in lower case, that may tell the patients, though nobody can be sure."""
 
 YES_OR_NO = {"test": "train", "train": "test"}
 """Columns of splits with the name of a part say whether an image is in it, or else in the other."""
@@ -294,6 +300,13 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
     unused = [column for column in table.columns if column not in columns.values()]
     rest = f"; not used: {some(unused)}" if unused else ""
     yield f"columns of {table.path.name} that were used: {', '.join(used)}{rest}"
+    for column in unused if "group" not in columns else ():
+        cells = [row[column] for row in table.rows.values() if row[column]]
+        if OF_PEOPLE.search(same_name(column)) and 2 < len({*cells}) < len(cells):
+            yield (
+                f"{column} may tell the patients, of whom some have several images; if so, prepare "
+                f"with `--set {quote(f'group_column={column}')}`"
+            )
     if left:
         told = some([f"{label} ({count})" for label, count in left.items()])
         yield f"{sum(left.values())} rows of classes that were not chosen: {told}"
