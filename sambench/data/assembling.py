@@ -32,8 +32,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """Return the images that there are, page by page, and what became of every file.
 
     `ConfigError` if one of two folders lies in the other; `DataError` if the listing is at fault,
-    classes of two folders differ, a patient seems to be written in several ways, or names cannot be
-    kept in a table of text.
+    classes of two folders differ, a patient or centre seems to be written in several ways, or names
+    cannot be kept in a table of text.
     """
     patients: dict[str, str] = {}  # as they are spelled first, by `same_name`
     listing = _one(source, request, patients)
@@ -49,7 +49,9 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         places.append((tested, request.test))
         listing = _joined(listing, tested)
     if request.options.get("similar") == "refuse":
-        _ask_about(patients.values(), listing.root)
+        centres = {str(c) for s in listing.samples if (c := s.facts.get("centre"))}
+        _ask_about(patients.values(), listing.root, "patients", "who differ in")
+        _ask_about(sorted(centres), listing.root, "centres", "that differ in case,")
     texts = (t for s in listing.samples for t in (s.id, s.file, s.label, *s.facts.values()))
     named = {t for t in texts if isinstance(t, str)}
     if strange := [t for t in named if printable(t) != t or (SET_UTF8 and not t.isascii())]:
@@ -171,15 +173,15 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     )
 
 
-def _ask_about(patients: Iterable[str], root: Path) -> None:
-    """Refuse ids that are probably of one patient: different in zeros or separators alone."""
+def _ask_about(names: Iterable[str], root: Path, what: str, differing: str) -> None:
+    """Refuse names that are probably of one: different in case, zeros or separators alone."""
     bare: dict[str, list[str]] = {}
-    for patient in patients:
-        bare.setdefault(unseparated(patient), []).append(patient)
+    for name in names:
+        bare.setdefault(unseparated(name), []).append(name)
     if alike := [" and ".join(map(repr, ids)) for ids in bare.values() if len(ids) > 1]:
         raise DataError(
-            f"patients of {root} who differ in zeros or separators alone: {some(alike)}; "
-            "write each in one way, or `--set similar=keep` if they are different patients"
+            f"{what} of {root} {differing} zeros or separators alone: {some(alike)}; "
+            f"write each in one way, or `--set similar=keep` if they are different {what}"
         )
 
 

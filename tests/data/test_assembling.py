@@ -391,3 +391,24 @@ def test_other_patients_are_not_asked_about(plant, one, other):
     (root / "t.csv").write_text(f"file,label,patient\n1,a,{one}\n2,b,{other}\n")
     listing, _ = assemble(FOLDER, request(root, root / "t.csv"))
     assert [one.facts["patient"] for one in listing.samples] == [one, other]
+
+
+def test_a_centre_that_seems_to_be_written_in_two_ways_is_asked_about(plant):
+    root = plant("1.png", "2.png", "3.png")
+    table = root / "t.csv"
+    table.write_text("file,label,hospital\n1,a,Bonn 1\n2,b,BONN-01\n3,a,Ulm\n")
+    with pytest.raises(DataError) as caught:
+        assemble(FOLDER, request(root, table))
+    assert str(caught.value) == (
+        f"centres of {root} that differ in case, zeros or separators alone: 'BONN-01' and "
+        "'Bonn 1'; write each in one way, or `--set similar=keep` if they are different centres"
+    )
+    kept, _ = assemble(FOLDER, request(root, table, similar="keep"))
+    assert [one.facts["centre"] for one in kept.samples] == ["Bonn 1", "BONN-01", "Ulm"]
+
+
+def test_patients_whom_several_centres_name_are_said(plant, tmp_path):
+    root = plant("1.png", "2.png", "3.png")
+    (root / "t.csv").write_text("file,label,patient,centre\n1,a,7,A\n2,b,7,B\n3,a,8,B\n")
+    done = prepare(FOLDER, request(root, root / "t.csv"), tmp_path / "prepared", 8)
+    assert "1 of 2 patients are in several centres: 7" in done.prepared.manifest.notes
