@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +131,7 @@ def make_listing(
 ) -> Listing:
     """Return the listing of the samples of the classes that are wanted, in label order.
 
-    Classes without images are noted, also in a part; images of other classes are accounted for.
+    Classes without images are noted; images of other classes are accounted for.
     `DataError` if fewer than two classes have images.
     """
     kept = tuple(sample for sample in samples if sample.label in wanted)
@@ -146,10 +145,6 @@ def make_listing(
         )
     passed = {s.file: f"of class {s.label}, not wanted" for s in samples if s.label not in wanted}
     said = [f"no image of class {absent}"] if absent else []
-    counted = Counter((sample.facts.get("part"), sample.label) for sample in kept)
-    for part in sorted({str(part) for part, _ in counted if part}):
-        if lacking := sorted(label for label in labels if not counted[part, label]):
-            said.append(f"no image of class {', '.join(lacking)} in the part {part}")
     return Listing(
         root=root,
         layout=layout,

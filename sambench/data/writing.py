@@ -161,6 +161,10 @@ def changed_order(source: Source, classes: Sequence[str]) -> dict[str, str]:
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
     """Yield the sizes of parts and folds of the images that are kept, and their patients."""
+    there = {(sample.facts.get("part"), sample.label) for sample in samples}
+    for part in sorted({str(part) for part, _ in there if part}):
+        if lacking := sorted({label for _, label in there if (part, label) not in there}):
+            yield f"no image of class {', '.join(lacking)} in the part {part}"
     parts, folds = (Counter(sample.facts.get(fact) for sample in samples) for fact in FIXED)
     if parts.keys() & set(PARTS):
         told = ", ".join(f"{part} ({parts[part]})" for part in PARTS if parts[part])

@@ -9,6 +9,7 @@ from sambench.data.assembling import assemble
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.class_folders import refuse_misspelled
+from sambench.data.writing import notes_on
 from sambench.errors import ConfigError, DataError
 
 
@@ -117,7 +118,13 @@ def test_classes_fold_their_case_across_parts(plant, scan):
 
 def test_a_class_that_lacks_in_a_part_is_named(plant, scan):
     root = plant("train/a/1.png", "train/b/1.png", "test/a/2.png")
-    assert scan("folder", root).notes == ("no image of class b in the part test",)
+    said = "no image of class b in the part test"
+    assert next(notes_on(scan("folder", root).samples)) == said
+    parts = plant("ours/train/a/1.png", "ours/train/b/1.png", "ours/test/a/2.png") / "ours"
+    tested = plant("theirs/a/3.png", "theirs/b/3.png") / "theirs"  # the test part instead
+    source = sources.get("folder")
+    joined, _ = assemble(source, Request(folder=parts, test=tested, options=source.resolve({})))
+    assert said not in (*joined.notes, *notes_on(joined.samples))
 
 
 @pytest.mark.parametrize("wrong", ["malignent", "malgnant", "malingant", "malignants"])
