@@ -39,6 +39,7 @@ Mask = NDArray[np.bool_]
 
 TEST_FRACTION = 0.2  # the papers' 80/20 hold-out
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
+LONGEST = 180  # name of a split, quoted, that its file has; systems allow 255 letters
 MOST_FOLDS = 1000  # far more than anybody trains on
 
 
@@ -143,8 +144,13 @@ def stored_split(
 
 
 def split_path(folder: Path, name: str, *, fold: int | None, seed: int, validation: float) -> Path:
-    """Return the file of a split: each setting that decides it is in the name."""
-    parts = [quote(name, safe=""), f"s{seed}"]
+    """Return the file of a split: each setting that decides it is in the name, if only as a sha256.
+
+    Names of centres in other letters than Latin ones, quoted, may be longer than a file's may be.
+    """
+    kept = quote(name, safe="")
+    kept = kept if len(kept) <= LONGEST else f"{kept[:100]}-{sha256_of(name.encode())[:16]}"
+    parts = [kept, f"s{seed}"]
     parts += [f"f{fold}"] if fold is not None else []
     parts += [f"v{validation:g}"] if validation else []
     return folder / "splits" / f"{'-'.join(parts)}.csv"

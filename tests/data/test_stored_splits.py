@@ -55,6 +55,15 @@ def test_a_split_that_has_changed_is_not_used(prepared: Prepared) -> None:
     )
 
 
+def test_names_too_long_for_a_file_are_told_apart(tmp_path: Path) -> None:
+    one, other = ("centre:" + "\u9662" * 30 + last for last in "AB")
+    paths = [
+        split_path(tmp_path, name, fold=1, seed=2**32, validation=0.1) for name in (one, other)
+    ]
+    assert len({*paths}) == 2
+    assert all(len(path.name) < 200 and path.name.startswith("centre%3A%E9") for path in paths)
+
+
 def test_every_setting_is_in_the_name() -> None:
     settings = [("holdout", None, 0, 0.0), ("centre:A/B", None, 0, 0.0), ("centre:A_B", None, 0, 0)]
     settings += [("kfold-5", 1, 0, 0.0), ("kfold-5", 1, 1, 0.0), ("kfold-5", 1, 0, 0.1)]
