@@ -243,6 +243,7 @@ def test_a_column_that_may_tell_the_patients_is_asked_about(listed, scan, column
             ("A", "Normal scans"),
         ),
         *(("Disease", "No disease"), ("A", "controls"), ("finding", "no_finding")),
+        *(("Malignant", "benign"), ("Benign tumour", "normal")),
     ],
 )
 def test_a_healthy_class_that_would_count_as_positive_is_told(plant, scan, sick, healthy):

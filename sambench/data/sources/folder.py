@@ -49,8 +49,9 @@ def scan(own: Family, request: Request) -> Listing:
     else:
         listing = _in_class_folders(replace(own, classes=classes), root, request)
     listing = _with_patients(listing, request.options["patient"])
-    healthy = [bool(HEALTHY.fullmatch(same_name(label))) for label in listing.classes]
-    if classes or healthy != [False, True]:
+    names = map(same_name, listing.classes)
+    healthy = [2 if HEALTHY.fullmatch(name) else int("benign" in name) for name in names]
+    if classes or len(healthy) != 2 or healthy[0] >= healthy[1]:
         return listing
     first, second = listing.classes
     turned_round = (
