@@ -275,6 +275,14 @@ def test_a_column_that_says_whether_an_image_is_for_testing(listed, scan):
     }
 
 
+def test_a_column_of_validation_images_beside_that_of_test_images_is_told(listed, scan):
+    text = "file,label,test,val\na/1.png,p,0,0\na/2.png,q,1,0\n4.jpg,q,0,1\n"
+    assert scan("folder", None, listed(text)).notes[1:] == (
+        "val is not read beside test, so its images are in the training part; one column of train, "
+        "validation and test keeps them apart",
+    )
+
+
 def test_a_named_column_that_is_not_there(listed, refused):
     table = listed("file,label,patient_id\na/1.png,p,1\n")
     assert refused("folder", None, table, group_column="patientid") == (

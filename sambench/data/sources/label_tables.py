@@ -18,7 +18,15 @@ from shlex import quote
 from typing import Any
 
 from sambench.data.family import make_listing
-from sambench.data.folders import SUFFIXES, find_files, is_circle, natural, same_coding, same_name
+from sambench.data.folders import (
+    SUFFIXES,
+    find_files,
+    is_circle,
+    natural,
+    part_of,
+    same_coding,
+    same_name,
+)
 from sambench.data.source import Listing, Sample, Setting
 from sambench.data.sources.class_folders import refuse_misspelled
 from sambench.data.tables import BLANK, Row, Table, match, read_table, whole_number
@@ -300,6 +308,12 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
     unused = [column for column in table.columns if column not in columns.values()]
     rest = f"; not used: {some(unused)}" if unused else ""
     yield f"columns of {table.path.name} that were used: {', '.join(used)}{rest}"
+    held = [column for column in unused if part_of(column) == "validation"]
+    if held and columns.get("split", "").casefold() in YES_OR_NO:
+        yield (
+            f"{held[0]} is not read beside {columns['split']}, so its images are in the training "
+            "part; one column of train, validation and test keeps them apart"
+        )
     for column in unused if "group" not in columns else ():
         cells = [row[column] for row in table.rows.values() if row[column]]
         if OF_PEOPLE.search(same_name(column)) and 2 < len({*cells}) < len(cells):

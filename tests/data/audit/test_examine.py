@@ -209,6 +209,12 @@ def test_the_audit_is_kept_as_numbers_words_and_pictures(faulty: Prepared, audit
     assert "| i04 | benign | i62 | malignant | nearly the same:" in page
 
 
+def test_a_bar_that_copies_may_not_reach_is_said(audit: Audit) -> None:
+    hidden = "Different images here resemble each other as much as copies do"
+    assert hidden not in in_markdown(audit)
+    assert hidden in in_markdown(replace(audit, bars=(0.95,)))
+
+
 def test_pictures_of_faults_that_are_gone_are_removed(faulty: Prepared, audit: Audit) -> None:
     write_audit(faulty, audit)
     from dataclasses import replace
