@@ -195,7 +195,7 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
     if name == "part":
         if (part := part_of(text or "")) is None:
             kind = f"parts in {table.path} that are none of train, validation and test"
-            problems.add(kind, thing, "correct them")
+            problems.add(kind, thing, "correct them, or rename the column if it tells other things")
         return part
     if name == "patient" and is_nobody(text):
         return None

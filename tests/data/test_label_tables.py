@@ -382,8 +382,11 @@ def test_words_that_are_neither_yes_nor_no(listed, refused):
     table = listed("file,label,test\na/1.png,p,1\na/2.png,q,maybe\nb/3.png,q,2.0\n4.jpg,p,0\n")
     assert refused("folder", None, table) == (
         f"cells of the column test in {table} that say neither yes nor no: a/2.png has 'maybe' "
-        "(row 3), b/3.png has '2.0' (row 4); write 1 or 0"
+        "(row 3), b/3.png has '2.0' (row 4); write 1 or 0, or rename the column if it tells other "
+        "things"
     )
+    other = listed("file,label,set\na/1.png,p,A\n4.jpg,q,B\n")
+    assert refused("folder", None, other).endswith("or rename the column if it tells other things")
 
 
 @pytest.mark.parametrize(

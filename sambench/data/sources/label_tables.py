@@ -169,7 +169,7 @@ def _with_parts(table: Table, part: str, problems: Problems) -> Table:
         if said not in YES | NO | BLANK:
             kind = f"cells of the column {part} in {table.path} that say neither yes nor no"
             thing = f"{row['id']} has {row['part']!r} (row {number})"
-            problems.add(kind, thing, "write 1 or 0")
+            problems.add(kind, thing, "write 1 or 0, or rename the column if it tells other things")
         rows[number] = {**row, "part": part if said in YES else YES_OR_NO[part]}
     return replace(table, rows=rows)
 
