@@ -147,6 +147,9 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     missing = tuple(id for id in missing if id in other) if one_table else missing + other
     samples: list[Sample] = []
     checksums: dict[str, str] = {}
+    apart = sum(sample.facts.get("part") == "test" for sample in trained.samples)
+    told = f"{apart:,} images that {trained.root} sets apart for testing are in the training part: "
+    told += "the test part is that of `--test-source` alone"
     for part, listing in (("train", trained), ("test", tested)):
         place = listing.root.absolute().relative_to(root)
         checksums |= {f"{part}/{name}": sha256 for name, sha256 in listing.checksums.items()}
@@ -167,7 +170,7 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         f"{trained.layout} for training, {tested.layout} for testing",
         trained.classes,
         samples,
-        notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
+        notes=(*dict.fromkeys((*trained.notes, *tested.notes)), *([told] if apart else [])),
         checksums=checksums,
         missing=missing,
     )
