@@ -117,8 +117,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     spelled: dict[str, str] = {}
     for other in known:
         spelled.setdefault(other.casefold(), other)
-    begun = [other for other in spelled if name and other.startswith(name.casefold())][:3]
-    found = begun or difflib.get_close_matches(name.casefold(), list(spelled), n=3, cutoff=0.5)
+    begun = [other for other in spelled if name and other.startswith(name.casefold())]
+    alike = difflib.get_close_matches(name.casefold(), list(spelled), n=3, cutoff=0.5)
+    found = alike if not begun or {*begun} & {*alike} else begun[:3]
     close = [spelled[match] for match in found]
     return f": did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
 
