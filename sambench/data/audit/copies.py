@@ -10,6 +10,7 @@ upper tail is taken as exponential in Fisher's z = atanh(r), fitted between the 
 percentile. Where many pairs are within a few bits and most of them are unlike (many images on one
 template), their own distribution sets a higher bar at that distance. So the bar rises where images
 resemble each other (chest X-rays of 28 pixels: 0.88), and falls where not (breast ultrasound: 0.5).
+Borders of one grey, as of letterboxes, are left out: their edges would make all images alike.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ the image's own, whereas any two chest X-rays share their broad light and dark."
 
 NEAR, FAR = 8, 16
 """Bits of the perceptual hash that may differ between candidates: at least and at most so many."""
+
+FLAT = 8  # most that grey varies within a line of a border
 
 EXPECTED = 0.01  # false pairs expected among all pairs of a set, where none is a copy
 POSSIBLE = 0.6  # correlation from which a pair within `NEAR` bits is possibly a copy
@@ -138,8 +141,28 @@ def _look_at(images: Sequence[Pixels]) -> tuple[list[bytes], NDArray[np.uint64],
     colours = (image[..., 0] if image.shape[-1] == 1 else image for image in images)
     grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
     small, side = _thumbnails(grey, SIDE), min(SIDE, *images[0].shape[:2])
-    fine = fine_structure(small if side == SIDE else _thumbnails(grey, side))
+    seen = small if side == SIDE else _thumbnails(grey, side)
+    inside = np.stack([_within_borders(np.asarray(one), side) for one in grey])
+    fine, bordered = fine_structure(seen), ~inside.all(axis=(1, 2))
+    if bordered.any():
+        fine[bordered] = fine_structure(seen[bordered], inside[bordered])
     return digests, perceptual_hashes(small), fine
+
+
+def _within_borders(pixels: Pixels, side: int) -> NDArray[np.bool_]:
+    """Return which pixels of a thumbnail are within borders of one grey around an image (H, W).
+
+    Edges of such borders, as of letterboxes and bars, are alike in unlike images.
+    """
+    ends = []
+    for lines in (pixels, pixels.T):
+        inside = np.flatnonzero(np.ptp(lines, axis=1) > FLAT)
+        first, last = (inside[0], inside[-1] + 1) if len(inside) else (0, len(lines))
+        place = np.arange(side)  # of a thumbnail's line, which is some lines of the image
+        ends.append(
+            (place * len(lines) >= first * side) & ((place + 1) * len(lines) <= last * side)
+        )
+    return np.logical_and.outer(*ends)
 
 
 def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
@@ -156,11 +179,21 @@ def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
     return np.asarray(np.packbits(bits, axis=1).view(np.uint64)[:, 0], dtype=np.uint64)
 
 
-def fine_structure(thumbnails: Pixels) -> NDArray[np.float32]:
-    """Return each thumbnail without its blur, mean 0 and norm 1; all zero where it is flat."""
+def fine_structure(thumbnails: Pixels, inside: NDArray[np.bool_] | None = None) -> Fine:
+    """Return each thumbnail without its blur, mean 0 and norm 1; all zero where it is flat.
+
+    Where it is not `inside`, of the same shape, it is zero too, and blurs nothing.
+    """
     pixels, sigma = thumbnails.astype(np.float32), FINE_SIGMA * thumbnails.shape[1] / SIDE
-    fine = pixels - gaussian_filter(pixels, (0, sigma, sigma))
-    fine -= fine.mean(axis=(1, 2), keepdims=True)
+    if inside is None:
+        fine = pixels - gaussian_filter(pixels, (0, sigma, sigma))
+        fine -= fine.mean(axis=(1, 2), keepdims=True)
+    else:
+        kept = (pixels * inside, inside.astype(np.float32))
+        blur, share = (gaussian_filter(one, (0, sigma, sigma)) for one in kept)
+        fine = np.where(inside, pixels - blur / np.maximum(share, 1e-3), 0)
+        total, number = (one.sum(axis=(1, 2), keepdims=True) for one in (fine, inside))
+        fine -= np.where(inside, total / np.maximum(number, 1), 0)
     norms = np.sqrt(np.square(fine).sum(axis=(1, 2), keepdims=True))
     return np.asarray(np.where(norms > 1e-3, fine / np.maximum(norms, 1e-3), 0), dtype=np.float32)
 

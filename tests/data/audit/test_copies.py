@@ -79,6 +79,22 @@ def test_what_somebody_does_to_a_copy(change) -> None:
     assert pair.correlation > 0.8
 
 
+def bordered(image: Picture) -> Picture:
+    """The image in a black frame."""
+    inside = np.pad(np.ones((116, 116, 1), bool), ((6, 6), (6, 6), (0, 0)))
+    return np.where(inside, image, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_borders_do_not_make_unlike_images_alike(every: int) -> None:
+    """The edges of borders are the finest structure that there is, and the same in all."""
+    images = [bordered(picture(n)) if n % every == 0 else picture(n) for n in range(40)]
+    noisy = images[4] + np.random.default_rng(0).normal(0, 24, (128, 128, 1))
+    found = copies_of(*images, bordered(np.clip(noisy, 0, 255).astype(np.uint8)))
+    assert max(found.bars) < 0.5
+    assert [(pair.first, pair.second) for pair in found.certain] == [(4, 40)]
+
+
 def turned_among(*images: Picture) -> tuple[Pair, ...]:
     looks = look(images)
     return find_turned(images, looks, find_copies(looks, range(len(images))))
