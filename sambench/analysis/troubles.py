@@ -78,7 +78,7 @@ def troubles(
         "measured otherwise": {
             name: way
             for of in (partial(_way, study) for study in STUDIES)
-            for name, way in _named(_odd((filter(of, runs) for runs in measured), of), of).items()
+            for name, way in _named(_odd(measured, of), of).items()
         },
         "trained elsewhere": _named(_odd(trained, _place), _place),
     }
@@ -117,12 +117,12 @@ def _named(runs: Iterable[RunRecord], detail: Detail = lambda _: "") -> Runs:
     return {record.name: detail(record) for record in runs}
 
 
-def _odd(groups: Iterable[Iterable[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
-    """Yield the runs whose trait is not the usual one of their group."""
-    for records in map(list, groups):
-        traits = list(map(trait, records))
-        for usual, _ in Counter(traits).most_common(1):
-            yield from (r for r, own in zip(records, traits, strict=True) if own != usual)
+def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
+    """Yield the runs whose trait, if they have it, is not the usual one of their group."""
+    for records in groups:
+        traits = [(record, own) for record in records if (own := trait(record))]
+        for usual, _ in Counter(own for _, own in traits).most_common(1):
+            yield from (record for record, own in traits if own != usual)
 
 
 def _place(record: RunRecord) -> str:

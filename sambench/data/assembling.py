@@ -24,7 +24,7 @@ from sambench.data.tables import text_of
 from sambench.errors import SET_UTF8, ConfigError, DataError, did_you_mean, some
 from sambench.files.checksums import sha256_of
 
-NOBODY = None, 1
+NO_HEADER = None, 1
 """Patient and number of pages of an image without a header."""
 
 
@@ -83,11 +83,12 @@ def _one(source: Source, request: Request, patients: dict[str, str]) -> Listing:
     named = {
         same_name(id): patient
         for s in listed
-        if (id := headers.get(s.path, NOBODY)[0]) and (patient := text_of(s.facts.get("patient")))
+        if (id := headers.get(s.path, NO_HEADER)[0])
+        and (patient := text_of(s.facts.get("patient")))
     }
     samples: list[Sample] = []
     for sample in listed:
-        told, frames = headers.get(sample.path, NOBODY)
+        told, frames = headers.get(sample.path, NO_HEADER)
         written = text_of(sample.facts.get("patient")) or named.get(same_name(told or ""))
         kept = written or (told and f"patient-{sha256_of(told.encode())[:12]}")
         patient = kept and patients.setdefault(same_name(written or told or ""), kept)

@@ -117,10 +117,8 @@ class Material:
 
         The file is that of the record's section; it must be what `read_arrays` asks for.
         """
-        path, sha256 = (
-            self.store.folder(record.config) / str(section["file"]),
-            section.get("sha256"),
-        )
+        path = self.store.folder(record.config) / str(section["file"])
+        sha256 = section.get("sha256")
         read = partial(read_arrays, kind=kind, needs=needs, sha256=sha256)
         return self._file(path, read, sha256) or {}
 
