@@ -73,10 +73,10 @@ def text_width(figure: Figure, text: str) -> float:
     return float(width) / figure.dpi
 
 
-def can_be_written(text: str) -> bool:
-    """Whether the type of figures has all characters of a text, as it has not of Chinese."""
+def not_writable(text: str) -> str:
+    """Return the characters of a text that the type of figures has not, as it has no Chinese."""
     font = get_font(findfont(FontProperties()))
-    return all(map(font.get_char_index, map(ord, text)))
+    return "".join(c for c in dict.fromkeys(text) if c != "\n" and not font.get_char_index(ord(c)))
 
 
 def bare(ax: Axes) -> None:

@@ -12,9 +12,14 @@ from sambench.report.figures.curvature import batches, densities, flatness, line
 from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.figures.predicted import confusion, reliability_curves, roc
 from sambench.report.figures.spent import cost, learning, targets
-from sambench.report.style import SETTINGS, Picture
+from sambench.report.style import SETTINGS, Picture, not_writable
 from sambench.report.table import counted, slug, told_apart
 
+MOST_BOXES = 12
+BOXES = (
+    "The type of PNG and PDF files has no {}, which are boxes there; the page shows them, and "
+    "`--names` gives names of other letters."
+)
 MOST_LINES = 80
 """Of more optimizers than these, over all settings, only the figures over all are drawn."""
 
@@ -41,16 +46,19 @@ Made = Iterator[Picture | str]
 def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
     """Draw every figure that the runs, and the files beside their records, have the numbers of.
 
-    Returns these, and a sentence for each kind that was not drawn, then for each damaged file.
+    Returns these, and a sentence for each kind that was not drawn, then for each damaged file, and
+    for letters that the type of figures and of pictures of tables has not.
     """
     with rc_context(SETTINGS):
         drawn = list(_draw(material))
     damaged = (f"{at.parent.name}: {text.rstrip('.')}." for at, text in material.damaged.items())
     left_out = (one for one in drawn if isinstance(one, str))
     pictures = [one for one in drawn if isinstance(one, Picture)]
+    names = (text for one in material.settings for text in (one.group.title, *one.titles.values()))
+    boxes = not_writable("".join(names))[:MOST_BOXES]
     stems = told_apart(picture.stem for picture in pictures)
     renamed = (replace(one, stem=stem) for one, stem in zip(pictures, stems, strict=True))
-    return tuple(renamed), (*left_out, *damaged)
+    return tuple(renamed), (*left_out, *damaged, *([BOXES.format(boxes)] if boxes else []))
 
 
 def _draw(material: Material) -> Made:

@@ -118,7 +118,7 @@ def confusion(material: Material, setting: Setting) -> Drawn:
     names = told if len(told) == classes else numbers
     titles = [setting.titles[label] for label in runs]
     figure, grid = layout.panels(titles, x="Predicted class", y="True class", left=0.36)
-    known = classes <= MOST_NUMBERS and style.can_be_written("".join(names))
+    known = classes <= MOST_NUMBERS and not style.not_writable("".join(names))
     widths = sorted(style.text_width(figure, name) for name in (names if known else numbers))
     room = 2 * COLUMN * figure.axes[0].get_position().width / classes  # for two that are neighbours
     short = names if known and sum(widths[-2:]) < room - 0.02 else numbers

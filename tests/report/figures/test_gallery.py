@@ -108,6 +108,15 @@ def test_one_run(add: RunMaker, store: Store) -> None:
     assert any("no run has a counterpart of Adam" in line for line in said(made))
 
 
+def test_letters_that_the_type_has_not_are_named(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 2)
+    assert not any("boxes" in line for line in said(draw_gallery(material_of(runs, store))))
+    there = [replace(run.config, dataset="乳腺") for run in runs]
+    renamed = [replace(run, config=config) for run, config in zip(runs, there, strict=True)]
+    *_, line = said(draw_gallery(material_of(renamed, store)))
+    assert "has no 乳腺, which are boxes there" in line
+
+
 def test_no_run_is_completed(add: RunMaker, store: Store) -> None:
     made = draw_gallery(material_of([add(status="failed")], store))
     assert made[0] == ()
