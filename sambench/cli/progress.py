@@ -305,7 +305,8 @@ def _images(by_class: Mapping[str, Sequence[int]]) -> str:
     several = [(name, counts) for name, *counts in parts if sum(counts)]
     total = ", ".join(f"{sum(counts)} {name}" for name, counts in several)
     if len(by_class) > MOST_CLASSES:
-        each = ", ".join(f"{min(counts)}-{max(counts)} {name}" for name, counts in several)
+        spans = (("-".join(map(str, sorted({min(n), max(n)}))), name) for name, n in several)
+        each = ", ".join(f"{span} {name}" for span, name in spans)
         return f"{total} images; of each of {len(by_class)} classes {each}"
     each = ", ".join(
         f"{name} {'/'.join(str(counts[label]) for _, counts in several)}"

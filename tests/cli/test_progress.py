@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from sambench.cli.progress import Overall, RunDisplay, _ending
+from sambench.cli.progress import Overall, RunDisplay, _ending, _images
 from sambench.cli.screen import Screen, SlowLines
 from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
@@ -133,6 +133,11 @@ def test_many_steps_of_a_run_are_no_line_each() -> None:
         for _ in range(100):
             display.event(tick)
     assert said.getvalue() == ""
+
+
+def test_of_many_classes_the_fewest_and_the_most_images_are_told() -> None:
+    counts = {f"class {number}": [4, 0, 1 + number % 2] for number in range(30)}
+    assert _images(counts) == "120 train, 45 test images; of each of 30 classes 4 train, 1-2 test"
 
 
 def test_the_name_of_a_run_gives_way_on_a_narrow_terminal() -> None:

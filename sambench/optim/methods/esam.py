@@ -30,7 +30,7 @@ class ESAM(Method):
     samples = Hyperparameter(
         0.5, minimum=0.05, maximum=1.0, shared=True, help="share of the samples in the second pass"
     )
-    seed = Hyperparameter(0.0, whole=True, shared=True, help="seed of the random subsets")
+    seed = Hyperparameter(0.0, whole=True, shared=True, help="of the subsets, not that of the run")
 
     def direction(self, gradient: Oracle) -> Vector:
         step = self.next_step()
