@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed
@@ -60,6 +60,8 @@ class Line:
     _numbers: dict[str, tuple[float | None, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    cells: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `units.summarize` has found, by metric."""
 
     @functools.cached_property
     def completed(self) -> tuple[RunRecord, ...]:

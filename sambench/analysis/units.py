@@ -123,11 +123,18 @@ class Summary(NamedTuple):
 
 
 def summarize(group: Group, line: Line, metric: Metric) -> Summary:
-    """Summarize the completed runs of a line of a group.
+    """Summarize the completed runs of a line of a group, once.
 
     Where the group has several test parts, seeds of a fold are averaged first and the interval is
     the corrected resampled t's.
     """
+    if metric.name not in line.cells:
+        line.cells[metric.name] = _summarized(group, line, metric)
+    found: Summary = line.cells[metric.name]
+    return found
+
+
+def _summarized(group: Group, line: Line, metric: Metric) -> Summary:
     done = list(line.read(metric))
     used = [(run.record, run.value) for run in done if run.comparable]
     there, back = (math.log, math.exp) if metric.ratio else (float, float)

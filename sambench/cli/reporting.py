@@ -51,6 +51,9 @@ MOST_SETTINGS_DRAWN = 60
 MOST_SHOWN = 40
 """Tables that a terminal shows."""
 
+MOST_LISTED = 40
+"""Runs that an explanation on the page lists."""
+
 MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
@@ -107,7 +110,7 @@ class Report:
     def sources(self) -> tuple[Source, ...]:
         """Every number that can be explained."""
         runs, found, search = self.store.runs, self.findings, self.found.search
-        return tuple(sources_of(self.study, lambda r: runs / r.name / RECORD, found, search))
+        return tuple(sources_of(self.study, lambda r: f"{runs}/{r.name}/{RECORD}", found, search))
 
     def write(
         self, screen: Screen, out: Path | None, name: str, *, predictions: bool
@@ -181,7 +184,8 @@ class Report:
             ),
         )
         short = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
-        sources = {one.name: "\n".join(one.explain()) for one in self.sources} if short else {}
+        explained = self.sources if short else ()
+        sources = {one.name: "\n".join(one.explain(most=MOST_LISTED)) for one in explained}
         return replace(document, sources=sources)
 
     def _stale(self) -> dict[str, str]:

@@ -82,7 +82,8 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
             if own.n and (own.baseline, own.candidate, group.folds) == sides
         ]
         for label in sides[:2]:
-            lines = [one for group in groups for one in group.line(label).optimizers]
+            own = (one for group in groups for one in group.line(label).optimizers)
+            lines = [*{repr(one): one for one in own}.values()]
             for key in lines[0] if len({line["name"] for line in lines}) == 1 else ():
                 values = list(dict.fromkeys(setting_text(line.get(key)) for line in lines))
                 if len(values) > 1:

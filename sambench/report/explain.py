@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from sambench.analysis.claims import Finding
@@ -20,7 +19,7 @@ from sambench.report.wording import lines_of
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord
 
-PathOf = Callable[[RunRecord], Path]
+PathOf = Callable[[RunRecord], object]
 
 told = partial(lines_of, "explain.txt")
 """Returns the lines of an explanation, of some facts."""
@@ -32,7 +31,8 @@ MOST_NAMED = 12
 class Source(NamedTuple):
     """A number of the report that can be asked for."""
 
-    explain: Callable[[], Iterable[str]]
+    explain: Callable[..., Iterable[str]]
+    """Returns the lines; with `most`, of runs and units no more than so many."""
     parts: tuple[tuple[str, ...], ...]
     """For each part of its name, all that it may be called; the first is how its cell calls it:
     setting/optimizer/metric, claim/NAME or search/OPTIMIZER."""
@@ -130,14 +130,16 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
 
 
-def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> list[str]:
+def _cell(
+    group: Group, line: Line, metric: Metric, path_of: PathOf, most: int | None = None
+) -> list[str]:
     """Return the lines that lead from record files to a cell and its difference to the baseline."""
     cell = summarize(group, line, metric)
     used = {record.id for record in cell.records}
     others = [record for record in line.records if record.id not in used]
     facts = {"group": group, "line": line, "metric": metric, "cell": cell, "others": others}
     least_sd = rounding_sd(group, metric)
-    return told("cell", **facts, why=_why, path_of=path_of, least_sd=least_sd)
+    return told("cell", **facts, why=_why, path_of=path_of, least_sd=least_sd, most=most)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

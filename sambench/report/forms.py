@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -195,10 +195,12 @@ def to_csv(rows: Rows) -> str:
     A text that a spreadsheet would take for a formula, such as a class "=1+1", begins with a `'`.
     """
     formula = re.compile(r"[=@\t\r]|[+-](?![\d.]*$)").match
-    return csv_text(
-        ["'" * bool(formula(c)) + visible(c) if isinstance(c, str) else c for c in row]
-        for row in rows
-    )
+
+    @lru_cache(maxsize=1024)  # most texts stand in many rows
+    def safe(text: str) -> str:
+        return "'" * bool(formula(text)) + visible(text)
+
+    return csv_text([safe(c) if isinstance(c, str) else c for c in row] for row in rows)
 
 
 def to_xlsx(tables: Sequence[Table]) -> bytes:

@@ -67,9 +67,14 @@ def methods(study: Study, search: SearchRecord | None = None) -> Section:
     )  # fmt: skip
 
 
-def said(values: Iterable[object]) -> str:
-    """Return the value that all runs share, or each value with the number of runs that have it."""
-    numbers = Counter(map(str, (found for found in values if found is not None)))
+def said(values: Iterable[object], **words: str) -> str:
+    """Return the value that all runs share, or each value with the number of runs that have it.
+
+    For the values that they name, `words` stand.
+    """
+    numbers = Counter[str]()
+    for value, number in Counter(map(str, (v for v in values if v is not None))).items():
+        numbers[words.get(value, value)] += number
     if len(numbers) <= 1:
         return next(iter(numbers), UNKNOWN)
     common = numbers.most_common(MOST_VALUES)
@@ -81,7 +86,7 @@ def said(values: Iterable[object]) -> str:
 def _of(runs: Sequence[RunRecord], name: str, **words: str) -> str:
     """Return what runs have at a place of the record, or of what `CALCULATED` names, in words."""
     found = map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name)
-    return said(words.get(str(value), value) for value in found)
+    return said(found, **words)
 
 
 def _classes(record: RunRecord) -> object:

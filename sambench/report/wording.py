@@ -49,9 +49,9 @@ def environment() -> jinja2.Environment:
 
 def _terms(values: Sequence[float]) -> str:
     """Write a sum, its first terms alone where they are many."""
-    if len(values) > MOST_TERMS:
-        return f"({' + '.join(f'{v:.6g}' for v in values[:3])} + ... {len(values)} values)"
-    total = f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
+    many = len(values) > MOST_TERMS
+    terms = " + ".join(f"{v:.6g}" for v in (values[:3] if many else values)).replace("+ -", "- ")
+    total = f"({terms} + ... {len(values)} values)" if many else f"({terms})"
     return total if math.isfinite(sum(values)) else "(...)"
 
 

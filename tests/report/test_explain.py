@@ -107,6 +107,21 @@ def test_what_is_not_there(sources: tuple[Source, ...]) -> None:
         find_source("claim/sam-beats-adam", without)
 
 
+def test_the_page_lists_the_first_of_many_runs(sources: tuple[Source, ...]) -> None:
+    text = "\n".join(find_source("small-cnn/sam/accuracy", sources).explain(most=5))
+    assert text.count("run.json") == 5
+    assert text.count("seed 4\n  ... and 3 more, which `sambench report --explain` lists\n") == 1
+    assert text.count("  ... and 3 more") == 2  # of its runs, and of the differences
+    assert "more, which" not in asked(sources, "small-cnn/sam/accuracy")
+
+
+def test_the_sum_of_many_differences(make_runs: StudyMaker) -> None:
+    gains = [1.5, -0.25, *[0.5] * 11]
+    runs = make_runs({"adam": [80.0] * 13, "sam": [80 + gain for gain in gains]})
+    text = asked(tuple(sources_of(build_study(runs, ADAM), path_of)), "sam/accuracy")
+    assert "mean difference = (1.5 - 0.25 + 0.5 + ... 13 values) / 13 = +0.519231" in text
+
+
 def test_a_value_that_no_record_has_as_it_stands_says_where_it_is_from(
     sources: tuple[Source, ...], make_runs: StudyMaker
 ) -> None:
