@@ -243,21 +243,25 @@ def _cautions(study: Study) -> str:
         lost=_lost_alike(lines),
         in_doubt=doubts(record for group in study.groups for record in group.completed),
         unskilled=by_key(_unskilled(study), itemgetter(0, 1)),
-        at_none=by_key(
-            (
-                (line.title, metric.in_text, number, len(line.completed))
-                for metric in map(find_metric, FLATNESS)
-                for _, line in lines
-                if (number := sum(r.value <= 0 and not r.collapsed for r in line.read(metric)))
-            ),
-            itemgetter(slice(1, None)),
-        ),
+        at_none=by_key(_at_none([line for _, line in lines]), itemgetter(slice(1, None))),
         several=ambiguous_baseline(study.groups, study.baseline),
         differing=unlike(study, itertools.chain(*study.pooled.values())),
         many=_several_settings(study),
         tuned=list(dict.fromkeys(line.title for _, line in lines if line.role == TUNED)),
     )
     return " ".join(filter(None, (text, settling(study))))
+
+
+def _at_none(lines: Iterable[Line]) -> Iterable[tuple[str, str, int, int]]:
+    """Yield title and measure where runs are at no minimum by it: how many, of how many.
+
+    An optimizer's runs are counted over all settings.
+    """
+    by_title = by_key(lines, lambda line: line.title)
+    for metric, (title, alike) in itertools.product(map(find_metric, FLATNESS), by_title.items()):
+        found = (run for line in alike for run in line.read(metric))
+        if number := sum(run.value <= 0 and not run.collapsed for run in found):
+            yield title, metric.in_text, number, sum(len(line.completed) for line in alike)
 
 
 def _unskilled(study: Study) -> Iterable[tuple[str, float, str]]:

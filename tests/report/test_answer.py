@@ -341,11 +341,22 @@ def test_what_is_no_minimum_is_not_called_unmeasured(make_runs: StudyMaker) -> N
     top = {"adam": [20.0 + s for s in range(8)], "gsam": [-1.0] * 8}
     study = build_study(make_runs({"adam": EIGHT, "gsam": EIGHT}, top=top), ADAM)
     text = " ".join(answer_text(study))
-    assert "Flatness cannot be compared: no seed has a minimum on both sides." in text
+    assert "Flatness cannot be compared: no seed or fold has a minimum on both sides." in text
     assert (
         "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: such a run is at no minimum"
         in text
     )
+
+
+def test_what_is_no_minimum_is_counted_over_all_settings(make_runs: StudyMaker) -> None:
+    runs = [
+        run
+        for size, tops in ((16, [-1.0, 2.0]), (32, [-1.0, -1.0]))
+        for run in make_runs({"adam": EIGHT[:2]}, top={"adam": tops}, batch_size=size)
+    ]
+    text = " ".join(answer_text(build_study([*runs, *make_runs({"sam": EIGHT[:2]})], ADAM)))
+    assert text.count("is zero or negative") == 1
+    assert "The top eigenvalue of Adam is zero or negative in 3 of 4 runs: such" in text
 
 
 def test_the_baseline_itself_is_first_among_equals(make_record: RecordMaker) -> None:

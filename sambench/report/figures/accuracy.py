@@ -54,6 +54,7 @@ def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Pictur
         intervals=any(cell.low is not None for cell in cells),
         baselines=dict.fromkeys(s.group.first.title for s in settings if s.group.first),
         collapsed=any(cell.collapsed for cell in cells),
+        beyond=any(line.get_gid() == "beyond" for ax in panels for line in ax.lines),
         printed=any(printed),
     )
     stem, title = f"figure-accuracy-{dataset}", f"{TITLE}: {place}"
@@ -87,15 +88,14 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
     # limits that show the optimizers without a collapsed run, where there are any
     sound = [cell for cell in cells.values() if not cell.collapsed]
     values = [value for cell in sound or cells.values() for value in cell.values]
-    low, high = layout.focus([*values, *_ends(sound), *printed.values()], layout.PERCENT)
+    low, high = layout.focus([*values, *_ends(sound), *printed.values()], percent=True)
     ax.set_xlim(low, high)
     shown = {one.candidate for one in setting.group.by("accuracy") if one.shown}
     for y, label in enumerate(labels):
         if label in printed:
-            x = min(max(printed[label], low), high)
-            shape = "s" if x == printed[label] else "<" if x == low else ">"
-            ax.plot(x, y, shape, color=ORANGE, mfc="none", ms=4, mew=0.9, zorder=4, gid="printed",
-                    clip_on=False)  # fmt: skip
+            shape = "s" if printed[label] >= low else "<"
+            ax.plot(max(printed[label], low), y, shape, color=ORANGE, mfc="none", ms=4, mew=0.9,
+                    zorder=4, gid="printed", clip_on=False)  # fmt: skip
         if label in cells:
             _row(ax, y, cells[label], "D" if label == first else "o", filled=label in shown)
 

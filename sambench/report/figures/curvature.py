@@ -63,7 +63,7 @@ def flatness(_: Material, setting: Setting) -> Drawn:
 
 def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured], titles: Mapping[str, str]) -> None:
     sound = [run for run in runs if run.sound]
-    low, high = layout.focus([run.accuracy for run in sound], layout.PERCENT)
+    low, high = layout.focus([run.accuracy for run in sound], percent=True)
     ax.set_ylim(low, high)
     negative = any(run.sharpness <= 0 for run in sound)
     shown = [run for run in runs if not run.sound and (run.sharpness > 0 or negative)]

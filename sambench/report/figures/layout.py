@@ -247,21 +247,22 @@ def curvature_axis(ax: Axes, values: Sequence[float], share: float, most: int = 
         asinh_axis(ax, 1.3 * low - width, 1.3 * high + width, width)
 
 
-def focus(
-    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)
-) -> tuple[float, float]:
-    """Return limits that show the values with some room, within bounds.
+def focus(values: Sequence[float], *, percent: bool = False) -> tuple[float, float]:
+    """Return limits that show the values with some room.
 
     A value further from the middle half than five times its width is left outside, to be marked at
-    the edge, lest a diverged run press all others into a corner.
+    the edge, lest a diverged run press all others into a corner. Limits of accuracies, in percent,
+    stay within `PERCENT` and leave none outside that is far above the others.
     """
     array = np.asarray(values, dtype=np.float64)
     lower, upper = np.percentile(array, [25, 75])
     far = FAR * (upper - lower)
-    inside = array[(array >= lower - far) & (array <= upper + far)] if far else array
+    near = (array >= lower - far) & (percent | (array <= upper + far))
+    inside = array[near] if far else array
     low, high = float(inside.min()), float(inside.max())
     room = 0.06 * (high - low) or 0.01 * abs(high) or 1.0
-    return max(low - room, bounds[0]), min(high + room, bounds[1])
+    low, high = low - room, high + room
+    return (max(low, PERCENT[0]), min(high, PERCENT[1])) if percent else (low, high)
 
 
 def log_axis(ax: Axes, which: str, low: float, high: float, most: int = 5) -> None:

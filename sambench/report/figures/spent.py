@@ -56,14 +56,16 @@ def _accuracy_and_cost(ax: Axes, metric: Metric, points: Sequence[Point]) -> Non
     layout.cost_axis(ax, costs)
     sound = [cell for cell in cells if not cell.collapsed] or cells
     ends = [end for cell in sound if cell.n > 2 for end in (cell.low, cell.high) if end]
-    low, high = layout.focus([*(cell.mean or 0.0 for cell in sound), *ends], layout.PERCENT)
+    highest = max(cell.mean or 0.0 for cell in cells)  # even if one of its runs collapsed
+    values = [*(cell.mean or 0.0 for cell in sound), *ends, highest]
+    low, high = layout.focus(values, percent=True)
     ax.set_ylim(low, high)
     for _, cost, cell, named in points:
         colour = BLUE if named else PALE
         if cell.low is not None and cell.high is not None:
             ax.vlines(cost, cell.low, cell.high, color=colour, lw=0.7, alpha=0.6, zorder=2)
         ax.plot(cost, cell.mean or 0.0, "o", color=colour, ms=3.6, mew=0, zorder=3, gid="points")
-    gone = [not low <= (cell.mean or 0.0) <= high for cell in cells]
+    gone = [(cell.mean or 0.0) < low for cell in cells]
     away = [*itertools.compress(costs, gone)]
     ax.plot(away, [0.025] * len(away), "v", color=GREY, ms=4, mew=0,
             transform=ax.get_xaxis_transform(), zorder=4)  # fmt: skip

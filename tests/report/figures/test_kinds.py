@@ -87,6 +87,28 @@ def test_a_collapsed_run_is_crossed_and_does_not_stretch_the_axis(
     assert len(points(ax, "beyond")) == 1
     assert "20.0" in [text.get_text() for text in ax.texts]
     assert "Crosses: collapsed runs" in caption(made)
+    assert "A triangle and a number stand for a mean beyond the edge." in caption(made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "collapsed"),
+    [("accuracy", False), ("cost", False), ("cost", True), ("flatness", False)],
+)
+def test_what_is_far_above_all_others_is_shown_there(
+    add: RunMaker, store: Store, kind: str, collapsed: bool
+) -> None:
+    runs = [
+        add(name, k, accuracy=0.63 + 0.0005 * place + 0.0001 * k)
+        for place, name in enumerate(("adam", "sam", "asam", "gsam", "wsam"))
+        for k in range(3)
+    ]
+    runs += [add("crsam", k, accuracy=0.9, collapsed=collapsed and k == 0) for k in range(3)]
+    ax = figure_of(draw(kind, runs, store)).axes[0]
+    low, high = ax.get_xlim() if kind == "accuracy" else ax.get_ylim()
+    assert low < 63
+    assert high > 90
+    marked = [line for line in ax.lines if line.get_marker() in ("v", "<", ">")]
+    assert all(len(np.ravel(line.get_xdata())) == 0 for line in marked)  # as beyond the edge
 
 
 def test_one_seed_has_no_interval(add: RunMaker, store: Store) -> None:
