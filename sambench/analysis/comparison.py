@@ -73,9 +73,8 @@ class Comparison:
     @property
     def gains(self) -> bool:
         """Whether the estimate lies on the better side."""
-        if self.estimate is None or self.estimate == self.neutral:
-            return False
-        return (self.estimate > self.neutral) == self.metric.higher_is_better
+        gap = (self.estimate or self.neutral) - self.neutral
+        return gap > 0 if self.metric.higher_is_better else gap < 0
 
     @property
     def verdict(self) -> str:

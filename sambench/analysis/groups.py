@@ -178,13 +178,11 @@ class Group:
 
     @functools.cached_property
     def test_over_train(self) -> float:
-        """Mean n_test / n_train of the folds, 1 / (k - 1) if unknown; 0 on one test part."""
-        if not self.folds:
-            return 0.0
-        sizes = [(data.get("test"), data.get("train")) for r in self.records if (data := r.data)]
-        known = [test / train for test, train in sizes if test and train]
-        folds = len({found[1] for found in self.repeats})
-        return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
+        """Mean n_test / n_train of the folds; 0 on one test part."""
+        known = [
+            r.data["test"] / r.data["train"] for r in self.records if r.data and r.data["train"]
+        ]
+        return math.fsum(known) / len(known) if self.folds and known else 0.0
 
     @functools.cached_property
     def rounding_sd(self) -> float:
@@ -193,7 +191,7 @@ class Group:
         Steps of 1 / n have the variance 1 / (12 n^2) (Sheppard 1898); the seeds of a unit are
         averaged. Three folds of a dozen images whose shares agree by chance are no certainty.
         """
-        sizes = [size for r in self.completed if r.data and (size := r.data.get("test"))]
+        sizes = [r.data["test"] for r in self.completed if r.data and r.data["test"]]
         if not sizes:
             return 0.0
         units = len({found[:2] for found in self.repeats} if self.folds else self.repeats)

@@ -75,11 +75,11 @@ def t_quantile(freedom: int) -> float:
     return float(stdtrit(freedom, 1 - ALPHA / 2))
 
 
-def mean_over(table: Floats, axis: int) -> Floats:
-    """Return the mean of what is no NaN; NaN where nothing is."""
+def mean_of_rows(table: Floats) -> Floats:
+    """Return the mean over rows of what is no NaN; NaN where nothing is."""
     there = np.isfinite(table)
     with np.errstate(invalid="ignore"):
-        mean: Floats = np.where(there, table, 0.0).sum(axis=axis) / there.sum(axis=axis)
+        mean: Floats = np.where(there, table, 0.0).sum(axis=0) / there.sum(axis=0)
     return mean
 
 
@@ -106,8 +106,8 @@ def over_settings(table: Floats, networks: Sequence[str], design: Design) -> tup
     there = np.isfinite(table)
     units = int(there.any(axis=tuple(range(1, there.ndim))).sum())
     if design is SEEDS and units < SEEDS.least_units <= len({*networks}):
-        means, codes = mean_over(table, 0), np.unique(networks, return_inverse=True)[1]
-        found = [mean_over(means[codes == code], 0) for code in range(max(codes) + 1)]
+        means, codes = mean_of_rows(table), np.unique(networks, return_inverse=True)[1]
+        found = [mean_of_rows(means[codes == code]) for code in range(max(codes) + 1)]
         return np.array(found), SETTINGS
     some, settings = there.any(axis=1), there.any(axis=0).sum(axis=0)
     weights = some.sum(axis=0) / np.maximum(there.sum(axis=0) * settings, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sambench.analysis.groups import Group, setting_text
@@ -42,7 +41,7 @@ def troubles(
     groups: Sequence[Group],
     planned: Sequence[RunConfig],
     suite: str,
-    stale: Mapping[str, str] = MappingProxyType({}),
+    stale: Mapping[str, str],
 ) -> tuple[Trouble, ...]:
     """Return every kind of trouble that occurs, the worst first.
 

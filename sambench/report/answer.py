@@ -275,7 +275,7 @@ def _unskilled(study: Study) -> Iterable[tuple[str, float, str]]:
         for line in group.lines if shares else ():
             cell, share = summarize(group, line, study.primary_metric), fmean(shares)
             above = (cell.mean or 0.0) - share
-            if cell.n and above < study.margin and not all(map(collapsed, line.completed)):
+            if above < study.margin and not all(map(collapsed, line.completed)):
                 yield group.title, share, line.title
 
 

@@ -132,7 +132,7 @@ def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw loss and accuracy along a random direction."""
     figure, (top, bottom) = column_figure(3.0, (2, 1))
     x = arrays["x"]
-    draw_loss(top, arrays["loss"], x, color=BLUE)
+    top.plot(x, arrays["loss"], color=BLUE, lw=LINE)  # which ends where the loss overflows
     bottom.plot(x, 100 * arrays["accuracy"], color=VERMILION, lw=LINE)
     for ax in (top, bottom):
         ax.axvline(0, color=GREY, lw=0.6, ls=":")
@@ -198,7 +198,7 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
     if recomputed:
         drawn["kept_"] = {"label": "statistics interpolated", "color": VERMILION, "ls": "--"}
     for kind, style in drawn.items():
-        draw_loss(top, arrays[f"{kind}loss"], arrays["alphas"], **style)
+        top.plot(arrays["alphas"], arrays[f"{kind}loss"], lw=LINE, **style)
         bottom.plot(arrays["alphas"], 100 * arrays[f"{kind}accuracy"], lw=LINE, **style)
     if recomputed:
         top.legend(fontsize=SMALL, frameon=False, loc="best")
@@ -263,17 +263,12 @@ def loss_range(losses: Iterable[Floats]) -> tuple[float, float]:
 
 def _clipped(loss: Floats, low: float, high: float) -> Floats:
     """Return losses that can be drawn, infinite ones as the largest finite one."""
-    return np.clip(np.nan_to_num(loss, posinf=high, nan=high), low, high)
+    return np.clip(np.nan_to_num(loss, nan=high), low, high)
 
 
 def is_wide(low: float, high: float) -> bool:
     """Whether losses differ by so large factors that a logarithmic scale shows more."""
     return low > 0 and high / low > WIDE_RANGE
-
-
-def draw_loss(ax: Axes, loss: Floats, x: Floats, **style: Any) -> None:
-    """Draw a loss over steps; where it overflows the curve leaves the picture."""
-    ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), **{"lw": LINE, **style})
 
 
 def _set_axes(figure: Figure, losses: list[Floats], accuracies: list[Floats]) -> None:

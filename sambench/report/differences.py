@@ -33,9 +33,8 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     where, pooled = found[0].setting, found[0].settings > 1
     sign = -1 if metric.higher_is_better else 1
     ordered = sorted(found, key=lambda c: math.inf if c.estimate is None else sign * c.estimate)
-    unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
-    head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
+    head = ("Ratio" if metric.ratio else f"Difference ({metric.unit})", *HEADINGS[1:])
     groups = [group for group in study.groups if pooled or group.title == where]
     of_time = metric.name == "train_seconds"
     untimed = [study.title_of(one.candidate) for one in ordered if of_time and not one.n]

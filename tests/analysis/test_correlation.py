@@ -106,11 +106,6 @@ def test_a_constant_has_no_rank_correlation() -> None:
     assert rank_correlation([1.0], [0.5], [0]).tau is None
 
 
-def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="both numbers"):
-        rank_correlation([1.0, 2.0], [1.0], [0, 1])
-
-
 @pytest.mark.parametrize(("folds", "seeds", "has_interval"), [(3, 2, False), (6, 1, True)])
 def test_the_seeds_of_a_fold_are_one_unit(
     make_record: RecordMaker, folds: int, seeds: int, has_interval: bool

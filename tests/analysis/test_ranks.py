@@ -80,11 +80,3 @@ def test_the_bars_of_the_diagram() -> None:
     """Ranks 1, 2, 3, 4 in every block of 14: CD 1.25 joins neighbours only."""
     found = friedman([[4, 3, 2, 1]] * 14, "abcd", higher_is_better=True)
     assert found.cliques == (("a", "b"), ("b", "c"), ("c", "d"))
-
-
-def test_what_is_refused() -> None:
-    for scores in ([[1, 2]], [[1], [2]], [[1, 2, 3]] * 3):
-        with pytest.raises(ValueError, match="two optimizers in two blocks"):
-            friedman(scores, "ab", higher_is_better=True)
-    with pytest.raises(ValueError, match="every optimizer in every block"):
-        friedman([[1, math.nan], [1, 2]], "ab", higher_is_better=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def found(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> tuple[Trouble, ...]:
-    return troubles(build_groups(records, "adam"), planned, "study.yaml")
+    return troubles(build_groups(records, "adam"), planned, "study.yaml", {})
 
 
 def only(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> Trouble:

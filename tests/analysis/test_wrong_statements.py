@@ -161,7 +161,7 @@ def test_4_a_lost_run_of_the_baseline_does_not_undo_what_the_others_found(
 @pytest.mark.parametrize("classes", [2, 4])
 def test_4_every_primary_metric_counts_lost_runs(make_runs: StudyMaker, classes: int) -> None:
     """Naming one class of K has a balanced accuracy of 1 / K."""
-    data = {"classes": [*"abcd"[:classes]], "test": 2000}
+    data = {"classes": [*"abcd"[:classes]], "train": 8000, "test": 2000}
     runs = [
         replace(run, final=run.final and {"test": {"balanced_accuracy": 0.8}}, data=data)
         for run in make_runs({"adam": EIGHT, "sam": [None, *EIGHT[1:]]})
@@ -534,7 +534,7 @@ def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
     study = build_study(torn, ADAM)
     assert said in " ".join(answer_text(study))
     assert any(said in paragraph for paragraph in methods(study).paragraphs)
-    [trouble] = [t for t in troubles(study.groups, (), "s") if "share a patient" in t.kind]
+    [trouble] = [t for t in troubles(study.groups, (), "s", {}) if "share a patient" in t.kind]
     assert len(trouble.runs) == len(runs) - 1
     assert said not in " ".join(answer_text(build_study(runs, ADAM)))
 
@@ -552,7 +552,7 @@ def test_images_set_apart_for_testing_that_were_trained_on_are_said_beside_the_a
     assert f"{said} cannot be compared" in " ".join(answer_text(study))
     assert "; `--split authors` keeps them apart." in " ".join(answer_text(study))
     assert any(said in paragraph for paragraph in methods(study).paragraphs)
-    [trouble] = [t for t in troubles(study.groups, (), "s") if "sets apart" in t.kind]
+    [trouble] = [t for t in troubles(study.groups, (), "s", {}) if "sets apart" in t.kind]
     assert len(trouble.runs) == len(runs) - 1
     assert said not in " ".join(answer_text(build_study(runs, ADAM)))
 
@@ -611,7 +611,7 @@ def test_runs_of_two_versions_of_an_optimizers_file_are_not_averaged(make_runs: 
     ]
     assert [(line.label, len(line.records)) for line in second.lines] == [("sam", 2)]
     assert second.title == "small-cnn on phantom (code 2 of 2)"
-    (trouble,) = troubles((first, second), (), "SUITE")
+    (trouble,) = troubles((first, second), (), "SUITE", {})
     assert "other code" in trouble.kind
     assert trouble.runs == {run.name: "mine.py bbbbbbbbbb" for run in second.records}
     assert len(build_study(runs[:14] + runs[16:], ADAM).groups) == 1

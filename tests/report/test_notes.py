@@ -29,7 +29,7 @@ def test_one_run_and_its_cause() -> None:
 def test_a_lost_run_is_told_once(make_record: RecordMaker) -> None:
     lost = make_record("sam", seed=1, status="diverged", error="the loss is not finite")
     groups = build_groups([make_record("adam"), make_record("sam"), lost], "adam")
-    (item,) = problems(troubles(groups, (), "study.yaml"), (), groups, ()).items
+    (item,) = problems(troubles(groups, (), "study.yaml", {}), (), groups, ()).items
     assert item.startswith("Diverged (in no mean; p of accuracies and AUROC counts it")
     assert item.endswith(f"Runs: {lost.name} (the loss is not finite).")
 

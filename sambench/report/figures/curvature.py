@@ -23,7 +23,7 @@ from sambench.files.arrays import Arrays
 from sambench.report import curvature_plots as plots
 from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, caption
-from sambench.report.style import BLUE, GREY, PALE, SMALL, VERMILION, bare, place
+from sambench.report.style import BLUE, GREY, LINE, PALE, SMALL, VERMILION, bare, place
 from sambench.store.record import RunRecord
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -204,8 +204,8 @@ def lines(material: Material, setting: Setting) -> Drawn:
     low, high = plots.loss_range(arrays["loss"] for _, _, arrays in studied.values())
     for ax, (_, _, arrays) in zip(grid, studied.values(), strict=True):
         if arrays is not first:
-            plots.draw_loss(ax, first["loss"], first["x"], color=GREY, lw=0.8)
-        plots.draw_loss(ax, arrays["loss"], arrays["x"], color=BLUE)
+            ax.plot(first["x"], first["loss"], color=GREY, lw=0.8)
+        ax.plot(arrays["x"], arrays["loss"], color=BLUE, lw=LINE)
         ax.axvline(0, color=GREY, lw=0.5, ls=(0, (1, 2)))
         if plots.is_wide(low, high):
             layout.log_axis(ax, "y", low, high, most=4)

@@ -158,9 +158,8 @@ def _drawn(setting: Setting, curves: Mapping[str, LearningCurve], quantity: str)
                 ax.plot(curve.spent[axis], scale * curve.mean, color=PALE, lw=0.5)
         for label, (colour, style) in looks.items():
             curve, x = curves[label], curves[label].spent[axis]
-            if curve.runs > 1:
-                ax.fill_between(x, scale * curve.low, scale * curve.high, color=colour, alpha=0.15,
-                                lw=0)  # fmt: skip
+            ax.fill_between(x, scale * curve.low, scale * curve.high, color=colour, alpha=0.15,
+                            lw=0)  # fmt: skip
             ax.plot(x, scale * curve.mean, color=colour, ls=style, lw=LINE, label=titles[label])
         ax.set_ylabel("Training loss (nats)" if quantity == LOSS else "Validation accuracy (%)")
         if quantity == LOSS:
