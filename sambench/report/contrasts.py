@@ -11,8 +11,8 @@ from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
-from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike
-from sambench.report.notes import notes, of_equivalence, run_notes, said
+from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike, untimed
+from sambench.report.notes import legend, notes, of_equivalence, run_notes, said
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
 from sambench.store.search_record import Role, SearchRecord, TuningRecord
@@ -66,12 +66,15 @@ def _setting_table(group: Group) -> Table:
         return *(printed(cell, one.metric) for cell in both), *difference_cells(one)
 
     barred = [one.metric.in_text for one in found if one.barred]
+    rows = [(one.metric.title, cells(one)) for one in found]
     return Table(
         title=f"{second.label} against {first.label}: {group.title}",
         headings=CONTRAST,
-        rows=tuple((one.metric.title, cells(one)) for one in found),
+        rows=tuple(rows),
         notes=(
+            *(legend([(title, own[:2]) for title, own in rows]) if rows else ()),
             *run_notes(group),
+            *untimed(group),
             *notes("contrast", one=found[0] if found else None, barred=barred),
             *(note for one in found for note in of_equivalence([one], [group])),
         ),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import setting_text
+from sambench.analysis.groups import Group, setting_text
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.study import Study
 from sambench.report.notes import notes, of_equivalence
@@ -36,8 +36,6 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference ({metric.unit})", *HEADINGS[1:])
     groups = [group for group in study.groups if pooled or group.title == where]
-    of_time = metric.name == "train_seconds"
-    untimed = [study.title_of(one.candidate) for one in ordered if of_time and not one.n]
     return Table(
         title=f"{'Over ' * pooled}{where}: {metric.heading}, {what} {baseline}",
         headings=(HEADINGS[0], *head),
@@ -46,11 +44,19 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
             *lost_units(ordered, study),
             *filter(None, [unlike(study, ordered)]),
             *of_equivalence(ordered, groups),
-            *notes("untimed", baseline=baseline, untimed=untimed),
+            *(untimed(*groups) if metric.name == "train_seconds" and not pooled else ()),
         ),
         setting="" if pooled else where,
         keys=tuple(one.candidate for one in ordered),
     )
+
+
+def untimed(group: Group) -> tuple[str, ...]:
+    """Say of which optimizers no run was timed on the device of its counterpart's."""
+    paired = {one.candidate for one in group.by("gradient_evaluations") if one.n}
+    found = (one.candidate for one in group.by("train_seconds") if not one.n)
+    names = [group.line(label).title for label in found if label in paired]
+    return notes("untimed", baseline=group.lines[0].title, untimed=names)
 
 
 def lost_units(found: Sequence[Comparison], study: Study) -> tuple[str, ...]:

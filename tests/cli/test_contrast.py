@@ -64,6 +64,21 @@ def test_a_label_that_no_run_has(compare, tmp_path: Path, make_record: RecordMak
     code, _, said = compare("adam (lr=0.010)", "sam")
     assert code == 2
     assert "'adam (lr=0.010)'; there are adam (lr=0.001), adam (lr=0.01)" in " ".join(said.split())
+    _, _, said = compare("gsam (rho=0.1)", "sam")
+    assert said == "error: no run is called 'gsam (rho=0.1)'\n"
+
+
+def test_what_the_marks_mean_and_why_there_is_no_time(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    sam = make_record("sam", collapsed=True)
+    moved = sam.with_sections(environment={**(sam.environment or {}), "gpu": "a GPU"})
+    for record in (make_record("adam"), moved):
+        Store(tmp_path / "results").save(record)
+    _, out, _ = compare("adam", "sam")
+    assert "\u2021 a run predicts one class for every image" in out
+    assert "Not timed on the same device as Adam: SAM." in out
+    assert "Training time" not in out
 
 
 def test_an_option_that_would_do_nothing(compare, tmp_path: Path, make_record: RecordMaker) -> None:

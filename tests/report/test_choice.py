@@ -15,7 +15,7 @@ from sambench.analysis.decision import decide, settle
 from sambench.analysis.study import Study, build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
-from sambench.report.differences import difference_tables
+from sambench.report.differences import difference_tables, untimed
 from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
@@ -252,7 +252,8 @@ def test_costs_are_the_tables(make_record: RecordMaker) -> None:
 
 
 def test_times_of_other_devices_are_not_compared(make_runs: StudyMaker) -> None:
-    runs = make_runs({"adam": EIGHT, "sam": EIGHT}, seconds={"adam": 10.0, "sam": 2.0})
+    seconds = {"adam": 10.0, "sam": 2.0}
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT, "gsam": [None] * 8}, seconds=seconds)
     moved = [
         run.with_sections(environment={**(run.environment or {}), "gpu": "a GPU"})
         if run.config.optimizer["name"] == "sam"
@@ -260,8 +261,9 @@ def test_times_of_other_devices_are_not_compared(make_runs: StudyMaker) -> None:
         for run in runs
     ]
     study = build_study(moved, ADAM)
-    (one,) = study.main("train_seconds")
-    assert (one.n, one.verdict) == (0, "undecided")
+    one, lost = study.main("train_seconds")
+    assert (one.n, one.verdict, lost.n) == (0, "undecided", 0)
+    assert untimed(study.groups[0]) == ("Not timed on the same device as Adam: SAM.",)
     said = " ".join(answer_text(study))
     assert "SAM 1.00 (not comparable: another device)." in said
     (main,) = result_sections(study)[0].tables
