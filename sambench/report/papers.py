@@ -78,7 +78,7 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
         title=f"Table {table.number} of {paper}: {table.caption.rstrip('.')}",
         headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
         rows=tuple(rows),
-        notes=notes("table", several=several),
+        notes=notes("table", rows=rows, several=several),
         stem=f"{table.paper}-table-{table.number}",
     )
 
@@ -154,6 +154,6 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
         title=f"Beside {cited}",
         headings=PRINTED,
         rows=tuple(rows),
-        notes=notes("replication"),
+        notes=notes("replication", rows=rows),
         stem="beside-the-papers",
     )

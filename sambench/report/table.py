@@ -156,8 +156,9 @@ def interval(one: Comparison) -> str:
     if one.low is None or one.high is None:
         return MISSING
     if one.metric.ratio:
-        least = "under 0.001" if one.low < SMALLEST else factor(one.low)
-        return f"{least} to {'over 1000' if one.high > LARGEST else factor(one.high)}"
+        least = "under 0.001" if one.low < SMALLEST <= one.high else factor(one.low)
+        greatest = "over 1000" if one.low <= LARGEST < one.high else factor(one.high)
+        return f"{least} to {greatest}"
     most = MOST_POINTS if one.metric.unit == "points" else math.inf
     low, high = max(one.low, -most), min(one.high, most)
     return f"{signed(low, one.metric.decimals)} to {signed(high, one.metric.decimals)}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -150,8 +151,10 @@ def test_images_are_matched_by_id() -> None:
 
 def test_other_images_are_refused() -> None:
     one, other = of_guesses([True] * 4), of_guesses([True] * 5)
-    with pytest.raises(StoreError, match="not tested on the same images"):
-        mcnemar(one, other)
+    of_another_split = dataclasses.replace(one, ids=np.array(["a", "b", "c", "d"]))
+    for side in (other, of_another_split):
+        with pytest.raises(StoreError, match="not tested on the same images"):
+            mcnemar(one, side)
 
 
 def test_an_interval_over_seeds_and_images_is_that_of_both() -> None:

@@ -9,12 +9,13 @@ from scipy import stats
 
 from sambench.analysis.claims import HELD, NOT_BETTER, examine
 from sambench.analysis.comparison import BETTER, WORSE
-from sambench.analysis.grouping import build_groups
+from sambench.analysis.grouping import Names, build_groups
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
     COLUMNS,
     DATASETS,
     FAMILIES,
+    TOO_FEW,
     WITHIN,
     family,
     printed_rows,
@@ -26,7 +27,7 @@ from sambench.data.source import sources
 from sambench.data.splits import folds_of
 from sambench.files.yaml_text import read_own_yaml
 from sambench.optim.method import optimizers
-from sambench.report.papers import claims_table
+from sambench.report.papers import claims_table, paper_tables, replication_table
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, PAPER, up
 
@@ -157,13 +158,30 @@ def test_the_interval_of_one_further_run(make_record: RecordMaker) -> None:
         make_record("adam", model="resnet50", dataset="bus", seed=s, accuracy=a)
         for s, a in enumerate(shares)
     ]
-    found = {one.metric.name: one for one in replications(build_groups(records, None))}
+    elsewhere = make_record("adam", model="resnet50", dataset="cifar10")
+    every = replications(build_groups([*records, elsewhere], None))
+    found = {one.metric.name: one for one in every}
+    assert len(found) == len(every)
     accuracy = found["accuracy"]
     sd = stats.tstd([100 * a for a in shares])
     half = stats.t.ppf(0.975, 5) * sd * (1 + 1 / 6) ** 0.5
     assert accuracy.interval == pytest.approx((81 - half, 81 + half))
     assert (accuracy.printed, accuracy.verdict) == (80.2, WITHIN)
     assert found["train_seconds"].printed == 12 * 60
+    (alone, *_) = replications(build_groups(records[:1], None))
+    assert (alone.interval, alone.verdict) == (None, TOO_FEW)
+
+
+def test_the_marks_of_our_numbers_are_explained_beside_printed_ones(
+    make_runs: StudyMaker,
+) -> None:
+    runs = make_runs({"adam": [80.0, 81.0]}, top={"adam": [5.0, -1.0]}, model="resnet50", **PAPER)
+    groups = build_groups(runs, "adam")
+    beside = replication_table(replications(groups), Names())
+    for table in (beside, paper_tables(groups, (), Names())[0]):
+        (note,) = (note for note in table.notes if note.startswith("§"))
+        assert "at no minimum" in note
+        assert "no run has it" not in note
 
 
 def test_what_holds_by_another_size_than_the_printed_one_says_so(

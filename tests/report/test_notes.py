@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.report.answer import said as of_answer
-from sambench.report.notes import few_batches, positive_class, problems, said, too_few
+from sambench.report.notes import few_batches, place_of, positive_class, problems, said, too_few
 from tests.conftest import RecordMaker
 
 
@@ -32,6 +33,31 @@ def test_a_lost_run_is_told_once(make_record: RecordMaker) -> None:
     (item,) = problems(troubles(groups, (), "study.yaml", {}), (), groups, ()).items
     assert item.startswith("Diverged (in no mean; p of accuracies and AUROC counts it")
     assert item.endswith(f"Runs: {lost.name} (the loss is not finite).")
+
+
+def test_what_rounding_left_of_perturbations_is_said_once(make_record: RecordMaker) -> None:
+    """Half of the weights changed: the mean of two runs; a run without rounding says nothing."""
+    runs = [make_record("adam"), make_record("sam", seed=2)]
+    for seed, changed, cosine in ((0, 0.4, 0.6), (1, 0.6, 0.8)):
+        rounding = {"precision": "bf16", "changed": changed, "cosine": cosine, "norm_ratio": 1.0}
+        runs.append(replace(make_record("sam", seed=seed), sharpness={"rounding": rounding}))
+    assert problems((), (), build_groups(runs, "adam"), ()).items == (
+        "small-cnn on phantom, SAM: rounding to bf16 changed its perturbation in 50 % of the "
+        "weights and left a cosine of 0.70 with the one asked for (mean of the runs); only fp32 "
+        "perturbs exactly.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ({"threads": 2, "runs_on_device": 1}, "a CPU (2 threads each)"),
+        ({"threads": 1, "runs_on_device": 3}, "a CPU (3 runs at once, 1 thread each)"),
+        ({"threads": 8, "runs_on_device": 1, "gpu": "a GPU"}, "a GPU"),
+    ],
+)
+def test_where_a_run_was_timed(place: dict[str, object], told: str) -> None:
+    assert place_of({"cpu": "a CPU", **place}) == told
 
 
 def test_very_many_runs_are_counted() -> None:

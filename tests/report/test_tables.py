@@ -301,6 +301,7 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
         (factor(2.4e-9), "2e-09"),
         (factor(825144666.0), "8e+08"),
         (p_value(0.0004), "< 0.001"),
+        (p_value(0.0004, named=True), "p < 0.001"),
         (p_value(0.0312), "0.031"),
         (p_value(102 / 2048), "0.0498"),  # a difference is shown, which 0.050 would hide
         (p_value(0.04996, named=True), "p = 0.04996"),
@@ -414,6 +415,8 @@ def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) ->
         ("auroc", -4693.4, 4667.2, "-100.0 to +100.0"),
         ("top", 0.31, 2.0, "0.31 to 2.0"),
         ("top", 1e-9, 7e45, "under 0.001 to over 1000"),
+        ("top", 0.0002, 0.0008, "2e-04 to 8e-04"),
+        ("top", 2000.0, 3000.0, "2000 to 3000"),
         ("loss", -1.5, 200.0, "-1.50 to +200"),
     ],
 )
