@@ -89,15 +89,16 @@ def _highest(study: Study) -> str:
     if others or not known:
         return ""
     (mean, cell, line), *lower = sorted(known, key=lambda item: -item[0])
-    if lower and mean - lower[0][0] < EQUAL:
+    if lower and _equal(mean, lower[0][0]):
         return ""
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
     name = study.primary_metric.in_text
     return f"; the highest mean {name} is {line.title}'s, {text} % ({cell.n})"
 
 
-EQUAL = 1e-9
-"""Points by which means differ that are the same but for rounding."""
+def _equal(one: float | None, other: float | None) -> bool:
+    """Whether points are the same but for rounding."""
+    return abs((one or 0.0) - (other or 0.0)) < 1e-9
 
 
 def _which(study: Study) -> str:
@@ -107,9 +108,11 @@ def _which(study: Study) -> str:
     facts = {**_spoken_of(study, found), "numbers": partial(_numbers, study)}
     if not any(one.enough or one.verdict == BETTER for one in found):
         return said("too_few", **facts, remedy=_remedy(study))
-    most = found[0].estimate or 0.0
-    tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
-    return said("which", **facts, study=study, tied=tied, zero=abs(most) < EQUAL)
+
+    def tied(end: Comparison) -> list[Comparison]:
+        return [one for one in found if _equal(one.estimate, end.estimate)]
+
+    return said("which", **facts, study=study, tied=tied, zero=_equal(found[0].estimate, 0.0))
 
 
 def _numbers(study: Study, one: Comparison) -> str:
@@ -219,7 +222,7 @@ def _flatness(study: Study) -> str:
     spoiled = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
     better_sides = (one.candidate if one.gains else one.baseline for one in spoiled)
     facts = _spoken_of(study, found)
-    if len({one.setting for one in of_each if one.n}) == 1:
+    if len(study.groups) == 1:
         facts["where"] = ""
     text = said(
         "flatness",

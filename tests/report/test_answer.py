@@ -167,6 +167,14 @@ def test_seeds_that_would_settle_it_are_for_all_comparisons(make_runs: StudyMake
     assert found[0] == units_to_settle(sd, 1.0, 5, 6)
 
 
+def test_seeds_that_others_have_are_not_asked_for_anew(make_runs: StudyMaker) -> None:
+    """Of a study of eight seeds, one optimizer of which has three: "about 6 seeds" were asked."""
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT, "asam": up(EIGHT, 0.2)[:3]})
+    study = build_study(runs, ADAM)
+    assert [one.verdict for one in study.main("accuracy")] == ["undecided", "equivalent"]
+    assert settle(study) is None
+
+
 def test_accuracies_that_agree_by_rounding_promise_nothing(make_runs: StudyMaker) -> None:
     """Two runs that both classify 4 of 12 images right: six seeds were to settle one point."""
     runs = make_runs({"adam": [100 / 3] * 2, "sam": [100 / 3] * 2})
@@ -346,6 +354,21 @@ def test_what_is_no_minimum_is_not_called_unmeasured(make_runs: StudyMaker) -> N
         "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: such a run is at no minimum"
         in text
     )
+
+
+def test_where_one_of_two_settings_was_measured_its_flatness_is_said_to_be_there(
+    make_runs: StudyMaker,
+) -> None:
+    both = {"adam": EIGHT, "sam": EIGHT}
+    top = {"adam": [20.0 + s for s in range(8)], "sam": [2.0 + 0.1 * s for s in range(8)]}
+    runs = [*make_runs(both, top=top), *make_runs(both, model="resnet18")]
+    text = answer_text(build_study(runs, ADAM))
+    assert any(
+        part.startswith("For small-cnn on phantom, SAM was shown to find flatter minima than Adam:")
+        for part in text
+    )
+    alone = answer_text(build_study(make_runs(both, top=top), ADAM))
+    assert any(part.startswith("SAM was shown to find flatter minima") for part in alone)
 
 
 def test_what_is_no_minimum_is_counted_over_all_settings(make_runs: StudyMaker) -> None:

@@ -277,6 +277,9 @@ def test_ties_are_no_gain_and_no_loss(make_runs: StudyMaker) -> None:
     assert "smallest loss" not in first
     some = paragraphs(make_runs({"adam": EIGHT, "sam": EIGHT, "asam": up(EIGHT, -1, 3)}))[0]
     assert "None gained anything; SAM lost nothing: " in some
+    down = paragraphs(make_runs({"adam": EIGHT, "sam": up(EIGHT, -3), "asam": up(EIGHT, -3)}))[0]
+    assert "ASAM and SAM were shown to be less accurate; the largest loss was that of ASAM" in down
+    assert re.search(r"that of ASAM and SAM, equal: A?SAM 77\.", down)
 
 
 def test_the_interval_behind_equal_means_is_said_to_be_of_one_of_them(
