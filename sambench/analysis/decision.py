@@ -279,7 +279,8 @@ def settle(study: Study) -> tuple[int, float | None] | None:
         return None
     spread = median(sd * math.sqrt(freedom / chdtri(freedom, 0.5)) for sd, freedom in known)
     units = inference.units_to_settle(spread, study.margin, family, SEEDS.least_units)
-    missing = units - len({seed for group in study.groups for seed in group.repeats})
+    there = (len(group.repeats) for group in study.groups if not group.folds)
+    missing = units - max(*there, *(one.n for one in opened))
     per_seed = math.fsum(
         median(
             seconds_of(run.cost or {}) + float((run.hessian or {}).get("seconds") or 0)
