@@ -30,13 +30,12 @@ Epochs = Sequence[Mapping[str, Any]]
 
 
 class _Epoch(Struct):
-    """What is asked of each line; an epoch may have more, and of accuracies nothing."""
+    """What is asked of each line; an epoch may have more, and no accuracy on validation images."""
 
     epoch: float
     gradient_evaluations: float
     train_seconds: float
     train_loss: float
-    train_accuracy: float | None = None
     validation_accuracy: float | None = None
 
 

@@ -64,6 +64,17 @@ def asked(sources: tuple[Source, ...], query: str) -> str:
     return "\n".join(find_source(query, sources).explain())
 
 
+def test_why_a_run_is_not_counted(make_runs: StudyMaker) -> None:
+    """No run of a mean is left out without a word: by another measure too it is at no minimum."""
+    runs = make_runs({"adam": EIGHT[:3]}, top={"adam": [2.0, -1.0, 3.0]})
+    runs[1] = replace(runs[1], hessian={**(runs[1].hessian or {}), "trace": {"value": 5.0}})
+    runs[2] = replace(runs[2], hessian={"trace": {"value": 6.0}})
+    sources = tuple(sources_of(build_study(runs, ADAM), path_of))
+    assert "-1 is of no minimum\n" in asked(sources, "adam/top")
+    assert "run.json: no hessian.top.value" in asked(sources, "adam/top")
+    assert "5 is of no minimum (top eigenvalue -1)" in asked(sources, "adam/trace")
+
+
 def test_a_cell_with_its_files_mean_and_difference(sources: tuple[Source, ...]) -> None:
     text = asked(sources, "small-cnn/sam/accuracy")
     assert text.count("run.json") == 8

@@ -92,6 +92,8 @@ def test_every_form_is_written(document: Document, tmp_path: Path) -> None:
         *("tables/small-cnn-more.csv", "tables/small-cnn-more.png", "tables/all-tables.tex"),
     } <= names
     assert tmp_path / "report.html" in written
+    assert tmp_path / "figures" in written
+    assert tmp_path / "figures" not in write_report(replace(document, pictures=()), tmp_path)
 
 
 def test_a_row_for_each_run_and_each_comparison(document: Document, tmp_path: Path) -> None:

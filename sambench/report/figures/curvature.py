@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from sambench.analysis.groups import by_key
-from sambench.analysis.inference import Floats
 from sambench.analysis.metrics import Metric, collapsed, find_metric, value_at
 from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
 from sambench.analysis.study import FLATNESS
@@ -98,7 +97,7 @@ def batches(_: Material, setting: Setting) -> Drawn:
         (line.title, record, str(value_at(record, "hessian.definition")), spectrum)
         for line in setting.lines
         for record in line.completed
-        if len(spectrum := _of_batches(record))
+        if (spectrum := (record.hessian or {}).get("batch_spectrum", {}).get("values"))
     ]
     usual = Counter(definition for *_, definition, _ in found).most_common(1)
     sound = [one for one in found if not collapsed(one[1]) and one[2] == usual[0][0]]
@@ -123,13 +122,6 @@ def batches(_: Material, setting: Setting) -> Drawn:
     name = usual[0][0].removeprefix("batch-").replace("-", " ").capitalize()
     ax.set_xlabel(f"{name} of a batch's Hessian")
     return figure, caption("batches", name=name)
-
-
-def _of_batches(record: RunRecord) -> Floats:
-    """Return the finite values of a record's batches."""
-    values: Any = value_at(record, "hessian.batch_spectrum.values")
-    array = np.asarray(values or [], dtype=np.float64)
-    return array[np.isfinite(array)]
 
 
 def densities(material: Material, setting: Setting) -> Drawn:

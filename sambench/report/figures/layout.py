@@ -217,11 +217,8 @@ def percent_ticks(axis: Axis, most: int = 6) -> None:
 
 def cost_axis(ax: Axes, values: Sequence[float]) -> None:
     """Set an x axis for costs: logarithmic where they differ by large factors."""
-    known = [value for value in values if value > 0 and math.isfinite(value)]
-    if not known:
-        return
-    low, high = min(known), max(known)
-    if high / low < WIDE or len(known) < len(values):
+    low, high = min(values), max(values)
+    if not low or high / low < WIDE:
         most = max(2, int(_inches_wide(ax) / 0.36))
         ax.xaxis.set_major_locator(MaxNLocator(min(5, most), steps=[1, 2, 2.5, 5, 10]))
         ax.xaxis.set_major_formatter(lambda value, _: short(value))

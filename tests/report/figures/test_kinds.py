@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -18,11 +19,12 @@ from sambench.analysis.decision import flat_and_accurate
 from sambench.analysis.predictions import read_predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
+from sambench.report.figures import gallery
 from sambench.report.figures.layout import round_numbers, short
-from sambench.report.style import DPI, Picture
+from sambench.report.style import BLUE, DPI, Picture
 from sambench.store.tree import Store
 from tests.conftest import ENVIRONMENT
-from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, points
+from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, material_of, points
 
 ADAM, SAM = [0.70, 0.72, 0.74, 0.71, 0.73, 0.75], [0.80, 0.81, 0.85, 0.82, 0.83, 0.84]
 
@@ -148,6 +150,48 @@ def test_paired(add: RunMaker, store: Store) -> None:
     assert "sign-flip permutation" in caption(made)
 
 
+def test_paired_differences_stand_best_first_and_not_in_a_corner(
+    add: RunMaker, store: Store
+) -> None:
+    """One run of Adam's collapsed, from which all others differ by much."""
+    runs = [add("adam", k, accuracy=v) for k, v in enumerate([0.2, *ADAM[1:]])]
+    for name, gain in (("sam", 0.02), ("asam", 0.01)):
+        runs += [add(name, k, accuracy=v + gain) for k, v in enumerate(ADAM)]
+    ax = only(draw("paired", runs, store))
+    assert labels(ax) == ["SAM", "ASAM"]
+    low, high = ax.get_xlim()
+    assert low < 0
+    assert 2 < high < 50
+
+
+def test_a_printed_number_far_below_is_marked_at_the_edge(add: RunMaker, store: Store) -> None:
+    """80.2 % is printed for Adam and 84.0 % for SAM."""
+    place = {"dataset": "bus", "model": "resnet50"}
+    runs = [
+        add(name, k, accuracy=level + 0.001 * k, **place)
+        for name, level in (("adam", 0.98), ("sam", 0.981))
+        for k in range(6)
+    ]
+    (made,) = gallery.accuracy(dataclasses.replace(material_of(runs, store), printed=True))
+    assert isinstance(made, Picture)
+    (ax,) = made.figure.axes
+    low, _ = ax.get_xlim()
+    assert [x for x, _ in points(ax, "printed")] == [low, low]
+    assert {line.get_marker() for line in ax.lines if line.get_gid() == "printed"} == {"<"}
+    runs = [add("adam", k, accuracy=0.8 + 0.01 * k, **place) for k in range(6)]
+    (made,) = gallery.accuracy(dataclasses.replace(material_of(runs, store), printed=True))
+    assert isinstance(made, Picture)
+    assert points(made.figure.axes[0], "printed") == [(80.2, 0.0)]
+
+
+def test_more_settings_than_panels_are_left_out(add: RunMaker, store: Store) -> None:
+    runs = [add("adam", batch_size=size, files=()) for size in range(2, 15)]
+    (said,) = draw("accuracy", runs, store)
+    assert said == (
+        "Accuracy by optimizer and model: 13 settings on phantom are more than 12 panels."
+    )
+
+
 def test_cost(add: RunMaker, store: Store) -> None:
     """Points and the intervals of their accuracy, and no front through what may be equal."""
     runs = [*pair(add), add("asam", accuracy=0.71, passes=300.0, seconds=5.0)]
@@ -242,6 +286,9 @@ def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store) -> None
     named = [text.get_text() for text in legend.get_texts()]
     assert named == ["Adam", "VaSSO", "F-SAM", "GCSAM"]  # the baseline and the most accurate
     assert len(figure.axes[0].lines) == len(names)
+    made = draw("roc", runs, store)
+    assert len(only(made).lines) == len(names) + 1  # and the diagonal
+    assert "Grey: the other optimizers." in caption(made)
 
 
 @pytest.mark.parametrize("kind", ["learning", "roc", "reliability"])
@@ -276,6 +323,8 @@ def test_flatness_leaves_out_what_cannot_be_trusted(add: RunMaker, store: Store)
     assert ax.get_xscale() == "log"
     assert {text.get_text() for text in ax.texts} == {"Adam", "SAM"}
     assert "neither is counted" in caption(made)
+    (middles,) = (line.get_xydata() for line in ax.lines if line.get_color() == BLUE)
+    np.testing.assert_allclose(middles, [(102.5, 72.5), (12.5, 82.5)])
 
 
 def test_a_negative_trace_is_drawn(add: RunMaker, store: Store) -> None:
