@@ -149,6 +149,16 @@ def test_images_are_matched_by_id() -> None:
     assert delong(before, shuffled).difference == 0
 
 
+def test_delong_is_of_two_classes() -> None:
+    three = Predictions(
+        ids=np.array([*"abcdef"]),
+        probabilities=np.eye(3).repeat(2, axis=0),
+        labels=np.arange(6) // 2,
+    )
+    with pytest.raises(StoreError, match="two classes with at least two test images each"):
+        delong(three, three)
+
+
 def test_other_images_are_refused() -> None:
     one, other = of_guesses([True] * 4), of_guesses([True] * 5)
     of_another_split = dataclasses.replace(one, ids=np.array(["a", "b", "c", "d"]))

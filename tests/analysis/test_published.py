@@ -172,6 +172,19 @@ def test_the_interval_of_one_further_run(make_record: RecordMaker) -> None:
     assert (alone.interval, alone.verdict) == (None, TOO_FEW)
 
 
+def test_ranks_are_of_the_runs_of_one_architecture(make_runs: StudyMaker) -> None:
+    runs = [
+        run
+        for model, seeds in (("resnet50", 8), ("vgg16", 6))
+        for run in make_runs(
+            {"adam": EIGHT[:seeds]}, top={"adam": EIGHT[:seeds]}, model=model, **PAPER
+        )
+    ]
+    found = next(f for f in examine(build_groups(runs, "adam")) if f.name == "flatter-generalizes")
+    numbers = {e.candidate[0]: e.correlation and e.correlation.runs for e in found.evidence}
+    assert numbers == {"resnet50": 8, "vgg16": 6, "vit": None, "swin": None}
+
+
 def test_the_marks_of_our_numbers_are_explained_beside_printed_ones(
     make_runs: StudyMaker,
 ) -> None:

@@ -519,7 +519,13 @@ def test_22_runs_of_another_split_are_not_paired(make_record: RecordMaker) -> No
     study, unmatched = contrast_runs(side(20, "a"), held, metrics, names=("old", "new"))
     assert unmatched == ()
     assert [one.n for one in study.pooled["accuracy"]] == [8]
-    assert contrast_tables(study, ())[0].title == "new against old, over 2 optimizers"
+    over = contrast_tables(study, ())[0]
+    assert (over.title, over.notes) == ("new against old, over 2 optimizers", ())
+    both = [[*side(n, "a"), *(make_record(seed=s, epochs=n, batch_size=32) for s in range(8))]
+            for n in (20, 50)]  # fmt: skip
+    study, _ = contrast_runs(*both, metrics, names=("old", "new"))
+    titles = [table.title for table in contrast_tables(study, ())]
+    assert titles[0] == "new against old, over 3 settings of 2 optimizers"
 
 
 def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
