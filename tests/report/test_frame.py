@@ -42,6 +42,8 @@ def test_a_row_a_run_with_settings_and_metrics(store: Store) -> None:
         assert row.accuracy == pytest.approx(100 * test["accuracy"], rel=1e-12)  # percent
     assert pd.api.types.is_float_dtype(frame["accuracy"])
     assert len(sambench.load_runs(results=str(store.root))) == 5
+    assert {"stop.rule", "optimizer.rho"} <= {*frame.columns}
+    assert not {"stop", "optimizer"} & {*frame.columns}
 
 
 def test_runs_of_other_images_or_code_are_of_another_part(store: Store) -> None:

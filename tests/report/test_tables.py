@@ -245,6 +245,10 @@ def test_the_papers_bold_rule(make_runs: StudyMaker) -> None:
     times = {label for label, _ in second.rows if cell(second, label, "Training time (min)").bold}
     assert "Adam" not in times
     assert times - {"CR-SAM, printed"} == {"ASAM", "GSAM", "WSAM", "CR-SAM"}
+    top = {"adam": [1.0] * 8, "sam": [2.0] * 8}
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT}, top=top, model="resnet50", dataset="bus")
+    flat = paper_tables(build_groups(runs, "adam"), (), Names())[1]
+    assert cell(flat, "Adam", "Top eigenvalue").bold
 
 
 def test_claims_are_a_table_with_every_inequality_below(make_runs: StudyMaker) -> None:

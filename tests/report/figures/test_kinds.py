@@ -393,6 +393,7 @@ def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     mean, areas = expected
     ax = only(made)
     np.testing.assert_allclose([y for _, y in points(ax, "mean")], mean)
+    assert [line.get_color() for line in ax.lines if line.get_gid() == "mean"] == ["black"]
     area, sd = np.mean(areas), np.std(areas, ddof=1)
     (entry,) = ax.figure.legends[0].get_texts()
     assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
