@@ -88,7 +88,11 @@ def find_source(query: str, among: Sequence[Source]) -> Source:
         more = "; ..." if len(found) > MOST_NAMED else ""
         raise UserError(f"{query!r} fits {len(found)} cells; name one: {some}{more}")
     short = {"/".join(one.name.split("/")[-2:]): None for one in among}
-    names = [*short, *(one.name for one in among)]
+    readable = {
+        f"{one.parts[-2][0]}/{one.parts[-1][min(1, len(one.parts[-1]) - 1)].lower()}": None
+        for one in among
+    }
+    names = [*short, *readable, *(one.name for one in among)]
     example = next(iter(short), "sam/accuracy")
     known = any(one.name.startswith("claim/") for one in among)
     claims = "; claims need --published" if query.startswith("claim/") and not known else ""
