@@ -156,7 +156,8 @@ def _leave_out_layout() -> None:
 
 def png(figure: Figure, title: str, subtitle: str) -> bytes:
     """Put the title above a figure and return it as a PNG file; what is too long is broken."""
-    lines = [line for text in (title, subtitle) for line in textwrap.wrap(text, CHARACTERS)]
+    parts = [subtitle] if len(subtitle) <= CHARACTERS else subtitle.split("; ")
+    lines = [line for text in (title, *parts) for line in textwrap.wrap(text, CHARACTERS)]
     text = "\n".join(lines).replace("$", r"\$")
     figure.suptitle(text, size=SMALL, linespacing=1.35, color="black")
     buffer = io.BytesIO()
