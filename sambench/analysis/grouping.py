@@ -132,6 +132,10 @@ def _group(
         first = line.is_called(baseline)
         before = (label != baseline, bool(unusual), role.name != TUNED, rarity) if first else ()
         made.append(((not first, *before, rank, label), line))
+    titles = Counter(line.title for _, line in made)
+    if twice := [title for title, times in titles.items() if times > 1]:
+        called = " and ".join(line.label for _, line in made if line.title == twice[0])
+        raise ConfigError(f"--names shows {called} as {twice[0]}; give each a name of its own")
     made.sort(key=operator.itemgetter(0))
     most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
     return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))

@@ -129,7 +129,7 @@ def _place(record: RunRecord) -> str:
     section = record.environment or {}
     threads, together = section.get("threads", "unknown"), section.get("runs_on_device", 1)
     place = f"{device_of(record) or 'unknown'}, torch {section.get('torch', 'unknown')}"
-    return f"{place}, {threads} threads, runs on the device {together}"
+    return f"{place}, {threads} thread{'s' * (threads != 1)}, runs on the device {together}"
 
 
 def _own_files(record: RunRecord) -> str:

@@ -282,6 +282,9 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
     )
     assert study.groups[0].title == "CNN on phantom"
     assert [study.title_of(name) for name in ("sam", "adam")] == ["Foret's SAM", "Adam"]
+    path.write_text("optimizers: {sam: Adam}\n")
+    with pytest.raises(ConfigError, match="--names shows adam and sam as Adam; give each a name"):
+        build_study(make_runs({"adam": [80], "sam": [81]}), ADAM, names=read_names(path))
     path.write_text("optimisers: {sam: SAM}\n")
     with pytest.raises(ConfigError, match="did you mean 'optimizers'"):
         read_names(path)
