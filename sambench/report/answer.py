@@ -9,7 +9,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.comparison import BETTER, Comparison
+from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import (
     Decision,
     coarse,
@@ -212,13 +212,14 @@ def _spoken_of(study: Study, found: Sequence[Comparison]) -> dict[str, Any]:
 
 def _flatness(study: Study) -> str:
     """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
-    by_measure = ([one for one in study.main(name) if one.n] for name in FLATNESS)
-    found = next(filter(None, by_measure), None)
+    by_measure = [[one for one in study.main(name) if one.n] for name in FLATNESS]
+    found = next(filter(None, by_measure), [])
     if not found:
         measured = any(record.hessian for group in study.groups for record in group.completed)
         return said("no_flatness", measured=measured)
     of_each = [one for group in study.groups for one in group.by(found[0].metric.name)]
     told = {(one.candidate, one.verdict) for one in found}
+    flatter = {(one.setting, one.candidate, one.verdict == BETTER) for one in found if one.shown}
     spoiled = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
     better_sides = (one.candidate if one.gains else one.baseline for one in spoiled)
     facts = _spoken_of(study, found)
@@ -229,8 +230,10 @@ def _flatness(study: Study) -> str:
         **facts,
         study=study,
         held_back=list(dict.fromkeys(better_sides)),
+        contrary=[o for own in by_measure if own is not found for o in own if o.shown
+                  and (o.setting, o.candidate, o.verdict == WORSE) in flatter],
         alone=[o for o in of_each if o.shown and (o.candidate, o.verdict) not in told],
-    )
+    )  # fmt: skip
     every, within = flat_and_accurate(study) or (None, None)
     if every is None or every.interval is None:
         return text

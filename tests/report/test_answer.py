@@ -371,6 +371,22 @@ def test_where_one_of_two_settings_was_measured_its_flatness_is_said_to_be_there
     assert any(part.startswith("SAM was shown to find flatter minima") for part in alone)
 
 
+def test_a_trace_that_says_the_opposite_is_told(make_runs: StudyMaker) -> None:
+    top = {"adam": [20.0 + s for s in range(8)], "sam": [2.0 + 0.1 * s for s in range(8)]}
+    runs = []
+    for run in make_runs({"adam": EIGHT, "sam": EIGHT}, top=top):
+        trace = (3.0 if run.config.optimizer["name"] == "sam" else 1.5) * 20 + run.config.seed
+        found = {**(run.hessian or {}), "trace": {"value": trace, "converged": True}}
+        runs.append(replace(run, hessian=found))
+    text = " ".join(answer_text(build_study(runs, ADAM)))
+    flatter, otherwise = "SAM was shown to find flatter minima than Adam", "the other way round"
+    assert flatter in text
+    assert f"By the Hessian trace it is {otherwise}: SAM's is 1.9 times" in text
+    assert otherwise not in " ".join(
+        answer_text(build_study(make_runs({"adam": EIGHT, "sam": EIGHT}, top=top), ADAM))
+    )
+
+
 def test_what_is_no_minimum_is_counted_over_all_settings(make_runs: StudyMaker) -> None:
     runs = [
         run
