@@ -269,12 +269,13 @@ def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
         pixels = pixel_array(found, index=frame)
     except RuntimeError as error:  # pydicom names the packages that could decompress it
         raise UnreadableError(f"cannot be decompressed: {' '.join(str(error).split())}") from error
+    bits = found.BitsStored
     if kind.startswith("MONOCHROME"):
         pixels = _grey(found, pixels)
     elif kind == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, found)
-    if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        pixels = (pixels >> max(0, int(pixels.max()).bit_length() - 8)).astype(np.uint8)
+        pixels, bits = apply_color_lut(pixels, found), found.RedPaletteColorLookupTableDescriptor[2]
+    if pixels.ndim == 3:
+        pixels = (pixels >> max(0, bits - 8)).astype(np.uint8)
     said = found.get("PatientOrientation") or ()
     along, down = (str(one)[:1] for one in said) if len(said) == 2 else ("", "")
     if along in ("L", "R") and down in ("F", "H"):  # a radiograph not seen from the side

@@ -174,7 +174,7 @@ def describe(root: Path) -> str:
         if path.is_dir():
             shown.append(f"{printable(path.name)}/ ({_inside(path) or 'empty'})")
         else:
-            beside[path.suffix.lower() or "file without suffix"] += 1
+            beside[path.suffix.lower() or "without suffix"] += 1
     shown += [f"{count:,} {suffix}" for suffix, count in beside.most_common(4)]
     return some(shown, limit=MOST_FOLDERS) or "nothing"
 

@@ -156,8 +156,7 @@ def decode_all(
         try:
             decode_these(np.flatnonzero(records["channels"] == 0).tolist(), partial.recipe)
             peak = max([*peaks.values(), int(records["peak"].max(initial=0))])
-            depth = partial.recipe.depth or bits_for(peak)
-            decode_these(sorted(peaks), replace(partial.recipe, depth=depth))
+            decode_these(sorted(peaks), replace(partial.recipe, depth=bits_for(peak)))
         finally:
             pool.shutdown(cancel_futures=True)
             partial.commit(filled)

@@ -16,8 +16,6 @@ from sambench.errors import DO_AGAIN, DamagedError, StoreError
 
 _SEAL = ',\n  "sha256": "'
 _END = '"\n}\n'
-
-
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 

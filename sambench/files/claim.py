@@ -149,24 +149,24 @@ def _acquire(path: Path, device: str) -> Owner:
             path.parent.mkdir(parents=True, exist_ok=True)
             if _create(path, own):
                 return own
+            if (found := Owner.read(path)) is None:
+                continue
+            holder, touched = found
+            if holder.token == own.token:
+                return own  # NFS repeats a request whose answer was lost
+            now = file_system_time(path.parent)
+            if holder.lives(touched, now):
+                if doubt := holder.doubt(touched, now):
+                    raise ClaimError(
+                        f"{path} {doubt}, so nobody can tell whether a process works there; if "
+                        "none does, remove this file and give the same command again"
+                    )
+                raise Claimed(f"{path.parent.name} is being run by another process ({holder})")
+            if _succeed(path, holder, own):
+                return own
         except OSError as error:
             if not left or not _removed_meanwhile(error, path.parent):
                 raise
-        if (found := Owner.read(path)) is None:
-            continue
-        holder, touched = found
-        if holder.token == own.token:
-            return own  # it was linked, and the answer was lost
-        now = file_system_time(path.parent)
-        if holder.lives(touched, now):
-            if doubt := holder.doubt(touched, now):
-                raise ClaimError(
-                    f"{path} {doubt}, so nobody can tell whether a process works there; if none "
-                    "does, remove this file and give the same command again"
-                )
-            raise Claimed(f"{path.parent.name} is being run by another process ({holder})")
-        if _succeed(path, holder, own):
-            return own
     raise Claimed(f"{path.parent.name} is claimed and released by other processes all the time")
 
 
@@ -191,10 +191,6 @@ def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
             return False
         _write(path, own).replace(path)
         return True
-    except OSError as error:
-        if not _removed_meanwhile(error, path.parent):
-            raise
-        return False
     finally:
         Claim(right, holder).release()
 
@@ -203,17 +199,15 @@ def _create(path: Path, own: Owner) -> bool:
     """Make the claim, whole at once; False if there is one."""
     temporary = _write(path, own)
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return temporary.stat().st_nlink == 2  # NFS repeats a request whose answer was lost
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
         try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             with path.open("x") as file:
                 file.write(own.to_json())
-        except FileExistsError:
-            return False
+    except FileExistsError:
+        return False
     finally:
         temporary.unlink(missing_ok=True)
     return True

@@ -134,9 +134,9 @@ def build(of: type[T], given: object, *names: str, what: str = "") -> T:
     """
     try:
         return msgspec.convert(given, of, dec_hook=_parse)
-    except (msgspec.ValidationError, RecursionError, ConfigError) as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         _Search(" ", what).walk(of, given, names)
-        raise _unplaced(error, names) from None
+        raise error if isinstance(error, Fault) else Fault(str(error), names) from None
 
 
 def decode(of: type[T], data: bytes | str) -> T:
@@ -150,7 +150,7 @@ def decode(of: type[T], data: bytes | str) -> T:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise ValueError("it is no JSON") from None
         _Search(".", "it").walk(of, given, ())
-        raise _unplaced(error) from None
+        raise Fault(str(error), ()) from None
 
 
 def plain(structure: Struct) -> dict[str, Any]:
@@ -167,12 +167,6 @@ def _decoder(of: Any) -> msgspec.json.Decoder[Any]:
 def _parse(of: Any, given: object) -> Any:
     """Make what is no structure of plain values: it knows itself how."""
     return of.parse(given)
-
-
-def _unplaced(error: Exception, path: Path = ()) -> Fault:
-    if isinstance(error, RecursionError):
-        return Fault("it is nested too deep", path)
-    return error if isinstance(error, Fault) else Fault(str(error), path)
 
 
 @functools.cache
@@ -202,7 +196,7 @@ class _Search:
                     self.walk(part.__args__[1], value, (*path, str(key)))
         try:
             msgspec.convert(given, hint, dec_hook=_parse)
-        except (msgspec.ValidationError, RecursionError):
+        except msgspec.ValidationError:
             choice = any(get_origin(part) is Literal for part in parts_of(hint))
             names = allowed(hint).split(", ") if choice else []
             near = did_you_mean(given, names) if type(given) is str else ""

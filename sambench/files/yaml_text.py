@@ -41,9 +41,7 @@ class _Loader(yaml.SafeLoader):
             node.tag = "tag:yaml.org,2002:str"  # YAML 1.1 has 1:30:00 as 5400, and 010 as 8
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-            if isinstance(error, yaml.YAMLError):
-                raise
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             text = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
             kind = node.tag.rpartition(":")[2]
             raise _wrong(f"{text} is no {kind}", node) from None

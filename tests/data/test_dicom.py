@@ -146,6 +146,33 @@ def test_colour_and_frames(tmp_path):
         assert (found.frames, found.mode) == (3, "RGB")
 
 
+def with_palette(path: Path, entries: NDArray[np.uint16], bits: int) -> Path:
+    found = pydicom.dcmread(path)
+    found.PhotometricInterpretation = "PALETTE COLOR"
+    for colour, factor in {"Red": 1, "Green": 2, "Blue": 4}.items():
+        name = f"{colour}PaletteColorLookupTable"
+        setattr(found, f"{name}Descriptor", [len(entries), 0, bits])
+        found[f"{name}Descriptor"].VR = "US"
+        setattr(found, f"{name}Data", (entries // factor).tobytes())
+    found.save_as(path)
+    return path
+
+
+def test_colour_of_more_than_8_bits_keeps_its_brightness(tmp_path):
+    """A dark image stays as dark as it is beside a bright one, with a palette or without."""
+    ramp = np.arange(64).reshape(8, 8)
+    for most in (63, 255):
+        colours = np.stack([ramp * most // 63 * 16 // factor for factor in (1, 2, 4)], axis=2)
+        deep = written(tmp_path / "deep.dcm", colours.astype(np.uint16), bits=12)
+        assert np.array_equal(decode(deep, 8).pixels, colours // 16)
+        entries = (np.arange(64) * most // 63).astype(np.uint16)
+        places = ramp.astype(np.uint8)
+        for bits in (8, 16):  # of 8 bits in room for 16, and of 16
+            path = written(tmp_path / f"{bits}.dcm", places, bits=8)
+            found = decode(with_palette(path, entries << (bits - 8), bits), 8).pixels
+            assert np.array_equal(found, colours // 16)
+
+
 @pytest.mark.parametrize(
     ("said", "turned"),
     [
@@ -266,6 +293,26 @@ def test_without_pydicom_it_is_named_with_the_remedy(tmp_path, monkeypatch):
     with pytest.raises(UnreadableError, match=r"needs pydicom; `pip install 'sambench\[dicom\]'`"):
         decode(path, 8)
     assert decoding.read_header(path) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "tags", "reason"),
+    [
+        ("1.2.840.10008.1.2.1", {"Rows": 20_000, "Columns": 20_000}, "more than 100 megapixels"),
+        ("1.2.840.10008.1.2.4.201", {}, "cannot be decompressed: .*requires pylibjpeg"),
+        ("1.2.840.10008.1.2.1", {"PixelData": None}, "is DICOM without a picture"),
+    ],
+)
+def test_a_picture_that_cannot_be_had_is_said(tmp_path, syntax, tags, reason):
+    found = pydicom.dcmread(written(tmp_path / "a.dcm", **tags))
+    found.file_meta.TransferSyntaxUID = syntax  # the second is compressed as no package here can
+    if found.PixelData is None:
+        del found.PixelData
+    elif syntax.endswith("201"):
+        found.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f"])
+    found.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableError, match=reason):
+        decode(tmp_path / "a.dcm", 8)
 
 
 def test_what_is_no_dicom_file_is_said(tmp_path):

@@ -215,6 +215,8 @@ def test_a_claim_from_the_future_would_be_waited_for_for_ever(path: Path) -> Non
         pass
     put(path, elsewhere(), age=60 - STALE_SECONDS)  # clocks of servers and clients differ a little
     assert "another" in refused(path)
+    put(path, Owner.this_process("cpu"), age=-1e6)  # of this machine the system tells who lives
+    assert "another" in refused(path)
 
 
 @needs_proc
@@ -283,6 +285,22 @@ def test_a_stale_handle_of_a_file_server_is_asked_again(
         with pytest.raises(ClaimError, match="was removed"):
             claim.check()
     assert stale == {"link": 0, "open": 0}
+
+
+def test_an_answer_of_a_file_server_that_was_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is repeated, and now the name is there already: that of the claim itself."""
+    link = os.link
+
+    def link_twice(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    with claiming(path) as claim:
+        claim.check()
+    assert not path.exists()
 
 
 def test_a_disk_that_fails_is_not_taken_for_a_removed_claim(

@@ -44,6 +44,21 @@ def test_nothing_is_executed() -> None:
         read_yaml("!!python/object/apply:os.getcwd []")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: " + "x" * 2**18, "it is larger than 256 kB"),
+        ("a: &a [*a]", "there are more than 30 levels"),
+        ("\n".join(["a: &a [" + "1," * 999 + "]", "b: [" + "*a," * 99 + "]"]), "than 20000 values"),
+        ("[a, b]: 1", "a key must be a word"),
+        ("a: 1\na: 2", "key 'a' is given twice"),
+    ],
+)
+def test_what_is_too_much_or_no_mapping_of_words_is_refused(text: str, said: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=said):
+        read_yaml(text)
+
+
 def test_pyyaml_itself_is_left_alone() -> None:
     assert yaml.safe_load("1e-4") == "1e-4"
 

@@ -186,8 +186,7 @@ def fine_structure(thumbnails: Pixels, inside: NDArray[np.bool_] | None = None) 
     """
     pixels, sigma = thumbnails.astype(np.float32), FINE_SIGMA * thumbnails.shape[1] / SIDE
     if inside is None:
-        fine = pixels - gaussian_filter(pixels, (0, sigma, sigma))
-        fine -= fine.mean(axis=(1, 2), keepdims=True)
+        fine = pixels - gaussian_filter(pixels, (0, sigma, sigma))  # which keeps the mean
     else:
         kept = (pixels * inside, inside.astype(np.float32))
         blur, share = (gaussian_filter(one, (0, sigma, sigma)) for one in kept)

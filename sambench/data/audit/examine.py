@@ -122,10 +122,9 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
 
 def _counted(images: Pixels, what: str, progress: Progress) -> Iterator[Pixels]:
     """Yield images, telling how many have been taken."""
-    for done, image in enumerate(images):
-        progress(done, len(images), what)
+    for done, image in enumerate(images, start=1):
         yield image
-    progress(len(images), len(images), what)
+        progress(done, len(images), what)
 
 
 def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:
