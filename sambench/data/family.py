@@ -139,10 +139,9 @@ def make_listing(
     there = tuple(label for label in wanted if label in labels)
     absent = ", ".join(label for label in wanted if label not in labels)
     if len(there) < 2:
-        raise DataError(
-            f"images of {there[0] if there else 'no class'} alone in {root}, of which one cannot "
-            f"learn to tell anything; add images of {absent or 'another class'}"
-        )
+        alone = ", of which one cannot learn to tell anything"
+        found = f"images of {there[0]} alone in {root}{alone}" if there else f"no image in {root}"
+        raise DataError(f"{found}; add images of {absent or 'another class'}")
     passed = {s.file: f"of class {s.label}, not wanted" for s in samples if s.label not in wanted}
     said = [f"no image of class {absent}"] if absent else []
     return Listing(

@@ -158,7 +158,8 @@ def match(
             problems.add(f"rows of {table.path} without an id", str(number), "fill it in")
         elif label is None:
             kind = f"labels in {table.path} that are none of the classes {', '.join(classes)}"
-            problems.add(kind, f"{id} has {row['label']!r} (row {number})", "correct them")
+            thing = f"{id} has {show_cell(row['label'])} (row {number})"
+            problems.add(kind, thing, "correct them")
         elif id in numbers:
             thing = f"{id} (rows {numbers[id]} and {number})"
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
@@ -186,7 +187,7 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
     is no category stays as written. What stands in place of an id is no patient.
     """
     row = table.rows[number]
-    text, thing = row[name], f"{row['id']} has {row[name]!r} (row {number})"
+    text, thing = row[name], f"{row['id']} has {show_cell(row[name])} (row {number})"
     if name == "fold":
         if (fold := whole_number(text)) is None:
             kind = f"folds in {table.path} that are no integer"
@@ -201,6 +202,11 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
         return None
     grade = (text or "").upper()
     return grade if name.startswith("birads") and grade in GRADES else text
+
+
+def show_cell(cell: str | None) -> str:
+    """Return what a cell holds as a message shows it."""
+    return "nothing" if cell is None else repr(cell)
 
 
 def is_nobody(patient: str | None) -> bool:

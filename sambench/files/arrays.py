@@ -98,7 +98,6 @@ def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
     with replacing(path) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        file.flush()
         start = file.tell()
         file.truncate(start + math.prod(shape))
         if hasattr(os, "posix_fallocate"):  # not on macOS

@@ -343,9 +343,9 @@ def test_a_row_without_an_id(bus_folder):
 @pytest.mark.parametrize("fold", [1.5, "two", None, "nan"])
 def test_a_fold_that_is_no_integer(bus_folder, fold):
     root = bus_folder(rows=[*[(id, 3, 3, 0) for id in IDS[:3]], (IDS[3], 3, 3, fold)])
-    said = None if fold is None else str(fold)
+    said = "nothing" if fold is None else repr(str(fold))
     assert refused(root) == (
-        f"folds in {root / WORKBOOK} that are no integer: malignant(0) has {said!r} (row 5); "
+        f"folds in {root / WORKBOOK} that are no integer: malignant(0) has {said} (row 5); "
         "give a whole number"
     )
 

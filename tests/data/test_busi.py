@@ -61,7 +61,18 @@ def test_the_folder_around_it_and_the_usual_place(plant, scan):
     assert len(scan("busi").samples) == 9
 
 
-def test_the_curated_copy(plant, scan):
+def test_no_class_that_is_wanted(plant, refused):
+    root = plant("normal/normal (1).png")
+    assert refused("busi", root, normal="drop") == (
+        f"no image in {root}; add images of benign, malignant"
+    )
+
+
+def test_the_curated_copy(plant, scan, refused):
+    other = plant("images/cat_1.png", "images/dog_2.png", root="pets")
+    (other / "LICENSE").write_text("theirs")
+    assert f"no images in {other}, which should hold benign/" in refused("busi", other)
+    assert "but has: images/ (2 .png), 1 without suffix; give" in refused("busi", other)
     listing = scan(
         "busi", plant("images/benign_id_1.png", "images/malignant_id_2.png", "masks/x.png")
     )

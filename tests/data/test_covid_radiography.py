@@ -20,6 +20,7 @@ def test_both_layouts(plant, scan, inner):
         f"{name}-{number}": name for name in FOUR for number in (1, 2)
     }
     assert listing.samples[0].file == f"COVID/{inner}COVID-1.png"
+    assert listing.columns == ()  # no origin without the metadata
     assert "2 Normal, 2 COVID, 2 Viral Pneumonia, 2 Lung_Opacity; cite" in listing.notes[-1]
 
 

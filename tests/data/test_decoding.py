@@ -179,8 +179,9 @@ def test_letterbox_keeps_the_aspect_ratio_and_crop_the_middle(tmp_path):
     assert set(np.unique(decode(path, 20).pixels)) > {50, 200}
 
 
-def test_thirty_two_bits_are_refused(tmp_path):
-    image = Image.fromarray(GREY.astype(np.int32) * 70000)
+@pytest.mark.parametrize("pixels", [GREY.astype(np.int32) * 70000, GREY.astype(np.float32)])
+def test_thirty_two_bits_are_refused(tmp_path, pixels):
+    image = Image.fromarray(pixels)
     with pytest.raises(UnreadableError, match="has pixels beyond 16 bits"):
         decode(saved(tmp_path, image, "a.tif"), 8)
 

@@ -69,7 +69,7 @@ def test_monochrome1_is_inverted(tmp_path):
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
-def test_the_window_is_that_of_the_standard(tmp_path, function):
+def test_the_window_is_that_of_the_standard_and_inverted_in_monochrome1(tmp_path, function):
     """Against pydicom's own windowing, whose output spans the stored bits."""
     from pydicom.pixels.processing import apply_windowing
 
@@ -77,6 +77,8 @@ def test_the_window_is_that_of_the_standard(tmp_path, function):
     path = written(tmp_path / "a.dcm", **tags)
     wanted = apply_windowing(RAMP, pydicom.dcmread(path)) / 4095 * 255
     assert np.abs(shown(path) - wanted).max() <= 0.51  # rounded to whole grey levels
+    path = written(tmp_path / "b.dcm", PhotometricInterpretation="MONOCHROME1", **tags)
+    assert np.abs(255 - shown(path) - wanted).max() <= 0.51
 
 
 def test_rescaled_signed_pixels_are_windowed_in_their_own_units(tmp_path):
@@ -129,11 +131,12 @@ def test_a_window_that_is_empty_is_none(tmp_path):
     )
 
 
+@pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
-def test_few_bits_span_the_whole_range(tmp_path, kind):
-    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) % 16
-    path = written(tmp_path / "a.dcm", pixels, bits=4, PhotometricInterpretation=kind)
-    wanted = 17 * pixels
+def test_few_bits_span_the_whole_range(tmp_path, kind, bits):
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) % min(2**bits, 64)
+    path = written(tmp_path / "a.dcm", pixels, bits, PhotometricInterpretation=kind)
+    wanted = pixels * (17 if bits == 4 else 1)
     assert np.array_equal(shown(path), 255 - wanted if kind == "MONOCHROME1" else wanted)
 
 

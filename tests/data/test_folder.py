@@ -151,6 +151,7 @@ def test_a_misspelled_class_is_asked_about(plant, refused, scan, wrong):
         ("cat", "car"),
         ("hypothyroid", "hyperthyroid"),
         ("type A", "type B"),
+        ("dental", "dermal"),
     ],
 )
 def test_classes_that_are_alike_by_rights_are_not(names):
@@ -167,12 +168,14 @@ def test_parts_by_other_names(plant, scan, parts):
     }  # fmt: skip
 
 
-def test_folders_around_the_classes_are_unwrapped(plant, scan):
+def test_folders_around_the_classes_are_unwrapped(plant, scan, refused):
     root = plant("x/x/a/1.png", "x/x/b/1.png", "__MACOSX/x/a/1.png")
     listing = scan("folder", root)
     assert listing.root == root / "x" / "x"
     assert listing.classes == ("a", "b")
     assert listing.notes == ("the classes are the folders in x/x/",)
+    one = plant("benign/images/1.png", "benign/masks/1.png", root="one")
+    assert refused("folder", one).startswith(f"images of benign alone in {one}, of which one")
 
 
 @pytest.mark.parametrize("names", [("images", "masks"), ("image", "mask"), ("original", "GT")])
@@ -345,5 +348,7 @@ def test_a_class_that_only_the_test_source_has(plant, tmp_path):
     )
     with pytest.raises(DataError, match=r"classes in .*b that are not in .*a: dgo.*'dog'"):
         prepare(sources.get("folder"), both(train, test), tmp_path / "p", 8)
-    with pytest.raises(ConfigError, match="neither may lie in the other"):
-        prepare(sources.get("folder"), both(train, train / "cat"), tmp_path / "p", 8)
+    raw = plant("folder/cat/1.png", "folder/dog/1.png", root="raw")
+    for asked in (both(train, train / "cat"), both(train, tmp_path), both(None, test)):
+        with pytest.raises(ConfigError, match="`--source DIR` beside it, and neither may lie in"):
+            prepare(sources.get("folder"), replace(asked, raw=raw), tmp_path / "p", 8)

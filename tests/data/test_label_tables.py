@@ -95,7 +95,7 @@ def test_faults_are_named_together(listed, refused, plant):
     plant("x.png", root="outside")
     table = listed(
         "file,label,fold\na/1.png,p,1\na/1.jpg,q,1\na/2.png,p,one\n../outside/x.png,q,1\n,p,1\n"
-        "b/3.png,,1\n4.jpg,q,1\n4.jpg,q,1\nloop.png,q,1\n"
+        "b/3.png,,1\n4.jpg,q,1\n4.jpg,q,1\nloop.png,q,1\n5.jpg,q,\n"
     )
     (table.parent / "loop.png").symlink_to("loop.png")
     root = table.parent
@@ -106,7 +106,8 @@ def test_faults_are_named_together(listed, refused, plant):
             "them",
             f"ids twice in {table}: 4.jpg (rows 8 and 9); delete one row of each",
             f"ids with two image files in {root}: a/1 (a/1.png and a/1.jpg); rename one of each",
-            f"folds in {table} that are no integer: a/2.png has 'one' (row 4); give a whole number",
+            f"folds in {table} that are no integer: a/2.png has 'one' (row 4), 5.jpg has nothing "
+            "(row 11); give a whole number",
             f"files that lead out of {root}: ../outside/x.png (row 5); put them inside, or name "
             "their folder with `--source`",
             f"links in {root} that lead in a circle: loop.png (row 10); remove them",
@@ -443,6 +444,14 @@ def test_absolute_files(plant, scan, refused, tmp_path, monkeypatch):
         f"files that lead out of ../tree/a: {tmp_path}/link/b/3.png (row 4); put them inside, or "
         "name their folder with `--source`"
     )
+
+
+def test_files_by_way_of_a_folder_above(plant, scan):
+    root = plant("images/1.png", "images/2.png", "tables/x.png")
+    table = root / "tables" / "t.csv"
+    table.write_text("file,label\n../images/1.png,p\n../tables/../images/2,q\n")
+    listing = scan("folder", root / "images", table)
+    assert [(one.id, one.file) for one in listing.samples] == [("1", "1.png"), ("2", "2.png")]
 
 
 def test_files_in_a_folder_above(plant, scan, tmp_path, monkeypatch):

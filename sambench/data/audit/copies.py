@@ -319,7 +319,7 @@ def _bar_and_reach(looks: Looks, others: Looks, positions: Integers) -> tuple[fl
     reach = NEAR + int((expected[NEAR + 1 : FAR + 1] <= 200_000 + 10 * number).sum())
     unlike = np.flatnonzero(apart > reach)
     if 2 * len(unlike) < len(sample):  # all images resemble each other: any pair is of the null
-        unlike = np.arange(len(sample))[:: -(-len(sample) // _NULL) or 1]
+        unlike = np.arange(len(sample))[:: -(-len(sample) // _NULL)]
     nearest = sample[unlike[np.argsort(apart[unlike], kind="stable")[:_NULL]]]
     nearest = nearest[np.argsort(nearest[:, 0], kind="stable")]
     null = _correlations(looks, others, positions[nearest]).astype(np.float64)

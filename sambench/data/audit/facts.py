@@ -64,7 +64,7 @@ def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
             column=name,
             counts={"" if value is None else str(value): row for value, row in counts.items()},
             accuracy=float(table.max(axis=1).sum() / len(prepared)),
-            p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
+            p=float(chi2_contingency(present).pvalue),  # 1 if there is one class alone
         )
         found.append(shortcut)
     return tuple(sorted(found, key=lambda one: -one.accuracy))

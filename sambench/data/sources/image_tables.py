@@ -20,7 +20,7 @@ from pathlib import Path
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, image_id, natural, part_of, subfolders
 from sambench.data.source import Listing, Request, Sample
-from sambench.data.tables import GRADES, Row, Table, match, read_fact, read_table
+from sambench.data.tables import GRADES, Row, Table, match, read_fact, read_table, show_cell
 from sambench.errors import DataError, Problems, some
 from sambench.files.checksums import sha256_of
 
@@ -118,7 +118,7 @@ def scan_bus(bus: Family, request: Request) -> Listing:
         rows[number] = {**row, "label": label}
         if not book and label in bus.classes and row["label"] != str(bus.classes.index(label)):
             kind = f"labels in {path} that are not the id's (0 benign, 1 malignant)"
-            thing = f"{image_id(str(row['id']))} has {row['label']!r} (row {number})"
+            thing = f"{image_id(str(row['id']))} has {show_cell(row['label'])} (row {number})"
             problems.add(kind, thing, "correct label or name")
     table = replace(table, rows=rows)
     samples, missing = match(table, images, bus.classes, problems, id_of=image_id, complete=True)

@@ -29,7 +29,7 @@ from sambench.data.folders import (
 )
 from sambench.data.source import Listing, Sample, Setting
 from sambench.data.sources.class_folders import refuse_misspelled
-from sambench.data.tables import BLANK, Row, Table, match, read_table, whole_number
+from sambench.data.tables import BLANK, Row, Table, match, read_table, show_cell, whole_number
 from sambench.errors import ConfigError, DataError, Problems, some
 from sambench.files.yaml_text import read_own_yaml
 
@@ -198,8 +198,7 @@ def _with_labels(
     there: set[str] = set()
     for number, row in table.rows.items():
         label = row["label"]
-        shown = "nothing" if label is None else repr(label)
-        thing = f"{row['id']} has {shown} (row {number})"
+        thing = f"{row['id']} has {show_cell(label)} (row {number})"
         if label is None or same_name(label) in BLANK - known:
             kind, remedy = f"rows of {table.path} without a label", "fill it in or delete them"
             if label is not None:
@@ -279,8 +278,8 @@ def _place(root: Path, text: str, number: int, beside: Beside, problems: Problem
     if is_circle(root / listed):
         problems.add(f"links in {root} that lead in a circle", thing, "remove them")
         return None
-    if listed.is_absolute() and (".." in listed.parts or not listed.is_relative_to(root)):
-        whole = listed.parent.resolve() / listed.name  # the root may be relative, or a link
+    if listed.is_absolute() or ".." in listed.parts:
+        whole = (root / listed).parent.resolve() / listed.name  # folders may be links
         listed = Path(os.path.relpath(whole, root.resolve()))
     path = root
     for name in listed.parts:
@@ -295,7 +294,7 @@ def _place(root: Path, text: str, number: int, beside: Beside, problems: Problem
             problems.add(kind, f"{text} ({names})", "write the suffix in the table")
             return None
         path = found[0] if found else path
-    if ".." in listed.parts or not path.resolve().is_relative_to(root.resolve()):
+    if not path.resolve().is_relative_to(root.resolve()):
         remedy = "put them inside, or name their folder with `--source`"
         problems.add(f"files that lead out of {root}", thing, remedy)
         return None
