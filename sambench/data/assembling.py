@@ -149,8 +149,8 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     samples: list[Sample] = []
     checksums: dict[str, str] = {}
     apart = sum(sample.facts.get("part") == "test" for sample in trained.samples)
-    told = f"{apart:,} images that {trained.root} sets apart for testing are in the training part: "
-    told += "the test part is that of `--test-source` alone"
+    told = f"images that {trained.root} sets apart for testing are in the training part: {apart:,}"
+    told += "; the test part is that of `--test-source` alone"
     for part, listing in (("train", trained), ("test", tested)):
         place = listing.root.absolute().relative_to(root)
         checksums |= {f"{part}/{name}": sha256 for name, sha256 in listing.checksums.items()}

@@ -52,8 +52,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield f"passed over: {pages} ({some(sorted(several), limit=3)}); `--pages all` reads them"
     yield from grouped_reasons([*manifest.skipped, *manifest.dropped])
     if possible := manifest.possible_copies:
-        unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"
-        yield f"{possible:,} {unsure}"
+        unsure = "pairs of images that may be copies, too unsure to act on"
+        yield f"{unsure}: {possible:,}; `--audit` shows them"
     with suppress(DataError):  # too few images to split
         yield from leak_warning(prepared, "holdout", [None], seed=0)
 

@@ -187,6 +187,23 @@ def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path)
     assert last.code == 0 and "share a copy" not in last.err
 
 
+def test_patients_on_both_sides_of_the_authors_parts(call: Call, tmp_path: Path) -> None:
+    """Leaving copies out does not help, nor do the authors' parts."""
+    files = [Path("images") / f"{number}.png" for number in range(20)]
+    write_images(*files)
+    rows = [
+        f"{file.name},{'ab'[n // 2 % 2]},p{n // 2},{('train', 'test')[n % 2]}"
+        for n, file in enumerate(files)
+    ]
+    Path("images/labels.csv").write_text("\n".join(["file,label,patient,split", *rows]))
+    done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=300)
+    assert (
+        "share a patient or a copy with training, so its accuracy is too good; `--split patient-5` "
+        "keeps them together (in a suite `split: patient-5`), but trains on images that the source "
+        "sets apart for testing"
+    ) in done.err
+
+
 def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path) -> None:
     files = [Path("images") / f"{number}.png" for number in range(20)]
     write_images(*files)

@@ -126,7 +126,7 @@ def test_a_class_that_lacks_in_a_part_is_named(plant, scan):
     joined, _ = assemble(source, Request(folder=parts, test=tested, options=source.resolve({})))
     assert said not in (*joined.notes, *notes_on(joined.samples))
     assert joined.notes == (
-        f"1 images that {parts} sets apart for testing are in the training part: the test part is "
+        f"images that {parts} sets apart for testing are in the training part: 1; the test part is "
         "that of `--test-source` alone",
     )
 

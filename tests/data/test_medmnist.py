@@ -115,8 +115,10 @@ def test_what_is_no_archive_of_this_kind(archive, refused):
     del given["test_labels"]
     path = archive(given=given) / "breastmnist.npz"
     assert refused("breastmnist", path).startswith(f"{path} has no array test_labels, but ")
-    path = archive(given={**arrays(), "val_images": np.zeros((3, 28))}) / "breastmnist.npz"
-    assert f"{path} has val images float64 (3, 28)" in refused("breastmnist", path)
+    for wrong in (np.zeros((3, 28, 28)), *(np.zeros(n, np.uint8) for n in ((3, 28), (3, 9, 9, 4)))):
+        path = archive(given={**arrays(), "val_images": wrong}) / "breastmnist.npz"
+        said = f"{path} has val images {wrong.dtype} {wrong.shape} and"
+        assert said in refused("breastmnist", path)
     given = {**arrays(), "train_labels": np.full((6, 1), 7, np.uint8)}
     path = archive(given=given) / "breastmnist.npz"
     assert refused("breastmnist", path) == (

@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -420,10 +422,20 @@ def test_the_summary_counts(bus_folder):
     assert summary["width"] == {"min": 28, "median": 28, "max": 50}
     assert summary["height"] == {"min": 10, "median": 24, "max": 24}
     assert summary["skipped"] == (("malignant(5)", "has no image file"),)
+    assert not any("may be copies" in warning for warning in summary["warnings"])
     assert summary["notes"] == (
         "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
         "it this dataset?",
         "2 folds with these numbers (and images): 0 (6), 1 (5)",
+    )
+
+
+def test_possible_copies_are_in_the_summary(bus_folder):
+    prepared = run(bus_folder(IDS)).prepared
+    found = msgspec.structs.replace(prepared.manifest, possible_copies=1200)
+    summary = summarize(replace(prepared, manifest=found))
+    assert summary["warnings"][-1] == (
+        "pairs of images that may be copies, too unsure to act on: 1,200; `--audit` shows them"
     )
 
 

@@ -30,7 +30,7 @@ def test_options_are_completed():
 @pytest.mark.parametrize(
     ("given", "read"),
     [
-        ({"images": 20}, 20),
+        ({"images": 20.0}, 20),
         ({"normal": "DROP"}, "drop"),
         ({"folds": "10"}, 10),
         ({"folds": 10}, 10),
@@ -40,7 +40,8 @@ def test_options_are_completed():
 )
 def test_values_get_the_type_of_their_option(given, read):
     ((name, _),) = given.items()
-    assert SOURCE.resolve(given)[name] == read
+    value = SOURCE.resolve(given)[name]
+    assert (value, type(value)) == (read, type(read))
 
 
 @pytest.mark.parametrize(
