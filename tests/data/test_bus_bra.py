@@ -82,6 +82,8 @@ def test_the_images_of_a_patient_are_one_group(release, tmp_path):
 
 
 def test_a_missing_column(release, refused):
+    root = release(header="ID,Patient,Histology,Pathology,BIRADS,Device,Side")
+    assert refused("bus-bra", root).startswith(f"no column 'Case' in {root / 'BUSBRA'}")
     root = release(header="ID,Case,Histology,Diagnosis,BIRADS,Device,Side")
     assert refused("bus-bra", root) == (
         f"no column 'Pathology' in {root / 'BUSBRA' / 'bus_data.csv'}, which has 'ID', 'Case', "
@@ -110,10 +112,24 @@ def test_faults_are_named_together(release, refused):
     ]
 
 
-def test_a_row_without_an_image_is_missing(release, scan):
+def test_an_image_without_a_fold_is_named(release, refused):
+    root = release(folds=[(row[0], row[-1]) for row in ROWS[1:]])
+    folds = root / "BUSBRA" / "5-fold-cv.csv"
+    assert refused("bus-bra", root) == (
+        f"images without a fold in {folds}: bus_0001-l; add the rows"
+    )
+
+
+def test_a_row_without_an_image_is_missing(release, scan, refused):
     root = release()
-    (root / "BUSBRA" / "Images" / "bus_0002-l.png").unlink()
+    folder = root / "BUSBRA" / "Images"
+    (folder / "bus_0002-l.png").unlink()
     assert scan("bus-bra", root).missing == ("bus_0002-l",)
+    for path in folder.iterdir():
+        path.unlink()
+    assert refused("bus-bra", root).startswith(f"no images in {folder.parent}, which should hold")
+    folder.rmdir()
+    assert refused("bus-bra", root).startswith(f"no folder images/ in {folder.parent}, which")
 
 
 def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):

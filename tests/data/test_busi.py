@@ -70,7 +70,9 @@ def test_no_class_that_is_wanted(plant, refused):
 
 def test_the_curated_copy(plant, scan, refused):
     other = plant("images/cat_1.png", "images/dog_2.png", root="pets")
-    (other / "LICENSE").write_text("theirs")
+    for name in (".hidden", "LICENSE"):
+        (other / name).write_text("theirs")
+    (other / "__MACOSX").mkdir()
     assert f"no images in {other}, which should hold benign/" in refused("busi", other)
     assert "but has: images/ (2 .png), 1 without suffix; give" in refused("busi", other)
     listing = scan(

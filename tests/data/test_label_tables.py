@@ -427,6 +427,9 @@ def test_a_label_that_is_written_as_a_name_needs_none(listed, scan):
 def test_labels_that_are_surely_one_class(listed, scan):
     table = listed("file,label\na/1.png,b\u00f6se\na/2.png, bo\u0308se \nb/3.png,gut\n")
     assert scan("folder", None, table).classes == ("b\u00f6se", "gut")
+    (table.parent / "a" / "1.txt").write_text("beside an image")
+    table = listed("file,label\na/1,x|y\na/2.png,x|y\nb/3.png,z\n")  # no class is called x or y
+    assert scan("folder", None, table).classes == ("x|y", "z")
 
 
 def test_absolute_files(plant, scan, refused, tmp_path, monkeypatch):

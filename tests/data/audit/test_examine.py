@@ -24,6 +24,7 @@ from sambench.data.audit.examine import (
     Link,
     examine,
 )
+from sambench.data.audit.facts import find_shortcuts
 from sambench.data.audit.pages import in_markdown, sections, write_audit
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared
@@ -103,6 +104,15 @@ def test_a_shortcut_and_its_accuracy(audit: Audit) -> None:
     assert centre.p < 1e-4
     assert audit.shortcuts[0] is centre
     assert {one.column for one in audit.shortcuts} == {"centre", "fold"}
+
+
+def test_an_unknown_value_is_a_value_of_its_own(faulty: Prepared, audit: Audit) -> None:
+    device = tuple("X" if place % 3 else None for place in range(len(faulty)))
+    told = replace(faulty, columns={**faulty.columns, "device": device})
+    (found,) = (one for one in find_shortcuts(told) if one.column == "device")
+    assert list(found.counts) == ["X", ""]
+    page = in_markdown(replace(audit, shortcuts=(found,)))
+    assert page.count("| (empty) |") == page.count("| X |") == 1
 
 
 def test_brightness_tells_the_class(audit: Audit) -> None:
@@ -325,3 +335,5 @@ def test_turned_copies_are_shown_and_said(faulty: Prepared, audit: Audit) -> Non
     assert "turned_copies.png" in [path.name for path in write_audit(faulty, shown)]
     assert "augmented before: 1 pair, as i01 and i60. They are neither" in in_markdown(shown)
     assert "augmented before: 0 pairs. Cropped copies" in in_markdown(replace(audit, turned=()))
+    assert "near-duplicates: 1 pair (perceptual" in in_markdown(audit)
+    assert "are in 3 families of copies; 3 could go" in in_markdown(audit)
