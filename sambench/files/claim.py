@@ -41,13 +41,8 @@ class Claim:
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path = path
         self.owner = owner
-        self._lost = threading.Event()
+        self.lost = False  # whether it was seen to be gone or another's
         self._released = threading.Event()
-
-    @property
-    def lost(self) -> bool:
-        """Whether the claim was seen to be gone or another's; costs nothing to ask."""
-        return self._lost.is_set()
 
     def check(self) -> None:
         """Make sure that the work is still ours, to be asked before writing.
@@ -58,7 +53,7 @@ class Claim:
         found = Owner.read(self.path)
         if found is not None and found[0].token == self.owner.token:
             return
-        self._lost.set()
+        self.lost = True
         if found is None:
             raise ClaimError(
                 f"{self.path} was removed, alone or with its folder, while this process worked "

@@ -112,10 +112,10 @@ class Copies:
 
 def look(images: Iterable[Pixels]) -> Looks:
     """Look at each image (H, W, C) once, in threads; much room is taken in a temporary file."""
-    hashes = [np.zeros(0, np.uint64)]
-    textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
+    hashes: list[NDArray[np.uint64]] = []
+    textured: list[NDArray[np.bool_]] = []
     digests: list[bytes] = []
-    side, source = SIDE, iter(images)
+    source = iter(images)
     with tempfile.TemporaryFile() as file, ThreadPoolExecutor(_THREADS) as pool:
         while block := list(itertools.islice(source, _BLOCK)):
             side = min(SIDE, *block[0].shape[:2])
@@ -126,7 +126,7 @@ def look(images: Iterable[Pixels]) -> Looks:
                 textured.append(np.asarray(fine.any(axis=(1, 2))))
                 file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
         file.flush()
-        kept = np.memmap(file, np.float16, "r") if digests else np.zeros(0, np.float16)
+        kept = np.memmap(file, np.float16, "r")
     return Looks(
         hashes=np.concatenate(hashes),
         digests=digests,
@@ -223,8 +223,6 @@ def find_copies(
 
 def join(number: int, groups: Iterable[Sequence[int]]) -> Integers:
     """Return for each of `number` things the first that it is joined to by groups, one or many."""
-    if not number:
-        return np.zeros(0, dtype=np.int64)
     links = [(first, other) for first, *others in groups for other in others]
     ends = np.array(links, dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(number, number))

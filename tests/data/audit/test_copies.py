@@ -13,6 +13,7 @@ from sambench.data.audit.copies import (
     LEAST_NULL,
     UNKNOWN_NULL,
     Copies,
+    Looks,
     Pair,
     bar_of,
     find_copies,
@@ -125,6 +126,28 @@ def test_unlike_images_and_plain_copies_are_no_turned_ones() -> None:
     assert turned_among(*(same_body(seed) for seed in range(8))) == ()
 
 
+def test_a_copy_among_images_in_few_poses() -> None:
+    """Whom the hash takes for alike are compared with the unlike that it takes for nearly alike."""
+    generator = np.random.default_rng(0)
+    pose, number = np.arange(200) // 10, 201
+    fine = generator.standard_normal((20, 16, 16))[pose] + generator.standard_normal((200, 16, 16))
+    fine = np.concatenate([fine, fine[:1] + 0.6 * generator.standard_normal((1, 16, 16))])
+    fine -= fine.mean(axis=(1, 2), keepdims=True)
+    fine /= np.sqrt(np.square(fine).sum(axis=(1, 2), keepdims=True))
+    bits = generator.integers(0, 2, (20, 64), dtype=np.uint8)[pose]
+    for row in bits:
+        row[generator.choice(64, 10, replace=False)] ^= 1  # of a pose, 16 of 64 differ on average
+    looks = Looks(
+        hashes=np.packbits(np.concatenate([bits, bits[:1]]), axis=1).view(np.uint64)[:, 0],
+        digests=[bytes([place]) for place in range(number)],
+        textured=np.ones(number, dtype=np.bool_),
+        fine=fine.astype(np.float16),
+    )
+    found = find_copies(looks, range(number))
+    assert [(pair.first, pair.second) for pair in found.certain] == [(0, 200)]
+    assert 0.8 < found.certain[0].correlation < 0.95
+
+
 def test_bodies_that_are_merely_alike_are_no_copies() -> None:
     """The hash alone takes them for copies, as it does for chest X-rays; their speckle differs."""
     images = [same_body(seed) for seed in range(8)]
@@ -231,12 +254,6 @@ def test_equal_hashes_in_masses_come_in_blocks() -> None:
 
 def test_images_without_files_of_their_own_are_not_one_file() -> None:
     assert copies_of(picture(0), picture(1), checksums=[None, None]).same_file == ()
-
-
-def test_nothing_to_compare() -> None:
-    found = copies_of()
-    assert groups_of(found.family.tolist()) == ()
-    assert found.family.shape == (0,)
 
 
 def test_joining_goes_through_any_chain() -> None:

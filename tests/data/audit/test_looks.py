@@ -67,11 +67,6 @@ def test_the_digest_is_of_the_pixels() -> None:
     ]
 
 
-def test_no_images() -> None:
-    found = look([])
-    assert (len(found.hashes), len(found.digests), len(found.textured)) == (0, 0, 0)
-
-
 def test_the_hash_follows_its_definition() -> None:
     """Against the cosine transform written out as a sum, in float64."""
     image = smooth(3, side=64)
