@@ -105,6 +105,7 @@ def test_the_older_layout(bus_folder, suffix):
     assert [sample.label for sample in listing.samples] == ["benign"] * 3 + ["malignant"]
     assert listing.samples[0].file == "img/benign(0).png"
     assert listing.columns == ("centre",)
+    assert listing.notes == ("the centre is unknown: neither the folders nor the ids tell it",)
     assert list(listing.checksums) == ["label.csv"]
     assert of(root, table=root / "label.csv") == listing
 

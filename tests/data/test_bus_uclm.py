@@ -41,6 +41,7 @@ def test_the_label_is_the_colour_and_the_patient_the_prefix(release, scan):
         ("COPE_000", "malignant", "COPE", "test"),
         ("FLKA_010", "benign", "FLKA", "test"),
     ]
+    assert listing.notes == ()
     assert [*notes_on(listing.samples)][:3] == [
         "no image of class normal in the part test",
         "no image of class malignant in the part train",

@@ -70,11 +70,12 @@ def test_no_class_that_is_wanted(plant, refused):
 
 def test_the_curated_copy(plant, scan, refused):
     other = plant("images/cat_1.png", "images/dog_2.png", root="pets")
-    for name in (".hidden", "LICENSE"):
+    for name in (".hidden", "LICENSE", "images/README"):
         (other / name).write_text("theirs")
     (other / "__MACOSX").mkdir()
-    assert f"no images in {other}, which should hold benign/" in refused("busi", other)
-    assert "but has: images/ (2 .png), 1 without suffix; give" in refused("busi", other)
+    said = refused("busi", other)
+    assert f"no images in {other}, which should hold benign/" in said
+    assert "but has: images/ (2 .png, 1 without suffix), 1 without suffix; give" in said
     listing = scan(
         "busi", plant("images/benign_id_1.png", "images/malignant_id_2.png", "masks/x.png")
     )

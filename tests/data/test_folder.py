@@ -152,6 +152,7 @@ def test_a_misspelled_class_is_asked_about(plant, refused, scan, wrong):
         ("hypothyroid", "hyperthyroid"),
         ("type A", "type B"),
         ("dental", "dermal"),
+        ("lesion left", "lesions"),
     ],
 )
 def test_classes_that_are_alike_by_rights_are_not(names):
@@ -189,6 +190,10 @@ def test_images_beside_their_masks_are_no_classes(plant, refused, names):
 def test_masks_beside_classes_are_passed_over(plant, scan):
     root = plant("a/1.png", "b/1.png", "masks/1.png")
     assert scan("folder", root).classes == ("a", "b")
+    assert scan("folder", plant("images/1.png", "cat/1.png", root="pets")).classes == (
+        "cat",
+        "images",
+    )
     assert scan("folder", plant("mask/1.png", "no_mask/1.png", root="faces")).classes == (
         "mask",
         "no_mask",

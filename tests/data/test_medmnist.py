@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sambench.data.download import Remote
+from sambench.data.manifest import Account
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.archives import scan_medmnist
@@ -66,6 +67,7 @@ def test_the_pixels_are_prepared(archive, tmp_path, colour):
     prepared = prepare(source, request, tmp_path / "prepared", 28).prepared
     pixels = np.concatenate([given[f"{part}_images"] for part in COUNTS])
     assert np.array_equal(prepared.images, pixels.reshape(13, 28, 28, -1))
+    assert prepared.manifest["account"] == Account(found=13, images=13, passed={})
     assert prepared.labels.tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0, 1, 0]
     assert prepared.column("sha256")[3] == hashlib.sha256(pixels[3].tobytes()).hexdigest()
     assert prepare(source, request, tmp_path / "prepared", 28).reused
@@ -130,7 +132,8 @@ def test_what_is_no_archive_of_this_kind(archive, refused):
 def test_a_cut_archive(archive, refused):
     path = archive() / "breastmnist.npz"
     whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", whole[:200] + b"\0" * 400 + whole[600:]):
+    page = b"<html>not found</html>"
+    for damaged in (whole[: len(whole) // 2], b"", page, whole[:200] + b"\0" * 400 + whole[600:]):
         path.write_bytes(damaged)
         assert refused("breastmnist", path) == (
             f"{path} is no npz archive or cut short; download it again"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from sambench.data.audit.copies import (
     look,
     near_pairs,
 )
+from sambench.data.source import Sample
+from sambench.data.writing import Drops, _reasons
 
 Picture = NDArray[np.uint8]
 
@@ -179,6 +182,9 @@ def test_partners_are_an_images_own_copies_and_not_their_copies() -> None:
     )
     assert found.partners() == {0: {1, 2}, 1: {0, 2}, 2: {0, 1, 3}, 3: {2}, 5: {6}, 6: {5}}
     assert groups_of(found.family.tolist()) == ((0, 1, 2, 3), (5, 6))
+    samples = [Sample(id=f"i{n}", path=Path(), file="", label="a") for n in range(7)]
+    left_out = dict(_reasons(samples, found, Drops(duplicates=True)))
+    assert left_out == {n: f"a copy of i{of}" for n, of in {1: 0, 2: 0, 6: 5}.items()}  # 3 stays
 
 
 def test_random_crops_of_different_images_are_no_copies() -> None:
