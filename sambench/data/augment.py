@@ -101,11 +101,9 @@ def with_wrong_labels(
     This is the classic test of what an optimizer memorises (Foret et al. 2021).
     Which images, and which of the other classes each gets, follows from a hash of seed and id:
     neither order nor a library's version matters, and with a larger share the images that were
-    wrong stay so. `classes` is how many there are.
+    wrong stay so. `classes` is how many there are, two or more.
     """
     number = round(share * len(labels))
-    if number and classes < 2:
-        raise ValueError("one class alone has no wrong label")
     draws = [hashlib.sha256(f"label-noise:{seed}:{id}".encode()).digest() for id in ids]
     chosen = sorted(range(len(ids)), key=draws.__getitem__)[:number]
     wrong = labels.copy()

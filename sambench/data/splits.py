@@ -152,7 +152,7 @@ def split_path(folder: Path, name: str, *, fold: int | None, seed: int, validati
     kept = kept if len(kept) <= LONGEST else f"{kept[:100]}-{sha256_of(name.encode())[:16]}"
     parts = [kept, f"s{seed}"]
     parts += [f"f{fold}"] if fold is not None else []
-    parts += [f"v{validation:g}"] if validation else []
+    parts += [f"v{validation}"] if validation else []
     return folder / "splits" / f"{'-'.join(parts)}.csv"
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,8 +49,3 @@ def test_the_seed_decides_and_the_labels_stay() -> None:
     one, two = (with_wrong_labels(labels, IDS[:500], 2, 0.2, seed) for seed in (0, 1))
     assert not np.array_equal(one, two)
     assert np.array_equal(labels, before)
-
-
-def test_one_class_has_no_wrong_label() -> None:
-    with pytest.raises(ValueError, match="one class alone"):
-        with_wrong_labels(np.zeros(10, np.int64), IDS[:10], 1, 0.5, 0)

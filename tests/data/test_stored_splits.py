@@ -67,6 +67,7 @@ def test_names_too_long_for_a_file_are_told_apart(tmp_path: Path) -> None:
 def test_every_setting_is_in_the_name() -> None:
     settings = [("holdout", None, 0, 0.0), ("centre:A/B", None, 0, 0.0), ("centre:A_B", None, 0, 0)]
     settings += [("kfold-5", 1, 0, 0.0), ("kfold-5", 1, 1, 0.0), ("kfold-5", 1, 0, 0.1)]
+    settings += [("kfold-5", 1, 0, 0.1234567), ("kfold-5", 1, 0, 0.1234568)]
     paths = {
         split_path(Path("d"), name, fold=fold, seed=seed, validation=share)
         for name, fold, seed, share in settings

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import StoreError
-from sambench.files.atomic import replace_folder, replacing, write_bytes, write_json, write_text
+from sambench.files.atomic import (
+    free_bytes,
+    replace_folder,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from sambench.files.checksums import read_sealed
 
 
@@ -100,6 +107,11 @@ def test_a_file_in_the_way_of_the_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="a file is in the way of a folder"):
         write_text(tmp_path / "file" / "a", "text")
+
+
+def test_the_room_of_a_folder_that_is_not_there_yet(tmp_path):
+    free = free_bytes(tmp_path)
+    assert free_bytes(tmp_path / "none" / "of these") == pytest.approx(free, rel=0.1)
 
 
 def test_a_folder_replaces_another(tmp_path):
