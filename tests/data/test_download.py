@@ -203,6 +203,8 @@ def test_the_one_folder_around_all_files_is_taken_off(tmp_path):
     assert names(unpack(zipped(tmp_path / "a.zip", **files), tmp_path / "out")) == ["a", "two"]
     alone = zipped(tmp_path / "b.zip", one=b"1")
     assert names(unpack(alone, tmp_path / "alone")) == ["one"]
+    both = zipped(tmp_path / "c.zip", **{"Images/one": b"1", "Masks/one": b"1"})
+    assert names(unpack(both, tmp_path / "both")) == ["Images", "Masks"]
 
 
 def test_an_archive_that_leads_out_is_refused(tmp_path):

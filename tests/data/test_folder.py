@@ -337,6 +337,19 @@ def test_separate_sources_for_training_and_testing(plant, tmp_path):
     assert prepared.manifest["account"]["passed"] == {".txt": ["extra.txt"]}
 
 
+def test_validation_images_of_the_training_source_alone_stay_such(plant):
+    files = [f"{part}/{label}/1.png" for part in ("train", "val") for label in "ab"]
+    ours, theirs = (plant(*files, root=root) for root in ("ours", "theirs"))
+    listing, _ = assemble(sources.get("folder"), both(ours, theirs))
+    parts = {tuple(one.file.split("/")[:2]): one.facts["part"] for one in listing.samples}
+    assert parts == {
+        ("ours", "train"): "train",
+        ("ours", "val"): "validation",
+        ("theirs", "train"): "test",
+        ("theirs", "val"): "test",
+    }
+
+
 def test_one_table_for_both_sources(plant, tmp_path):
     train, test = plant("1.png", "2.png", root="a"), plant("3.png", "4.png", root="b")
     table = tmp_path / "labels.csv"
