@@ -407,6 +407,11 @@ def test_words_that_are_neither_yes_nor_no(listed, refused):
             "`--set labels=0=benign,1=malignant` gives no name to a label in '0=benign'; write it "
             "as `--set labels=0:benign,1:malignant`",
         ),
+        (
+            ":benign,1:malignant",
+            "`--set labels=:benign,1:malignant` gives no name to a label in ':benign'; write it as "
+            "`--set labels=0:benign,1:malignant`",
+        ),
     ],
 )
 def test_names_that_do_not_fit_the_labels(listed, refused, scan, labels, message):
