@@ -24,9 +24,6 @@ from sambench.data.tables import text_of
 from sambench.errors import SET_UTF8, ConfigError, DataError, did_you_mean, some
 from sambench.files.checksums import sha256_of
 
-NO_HEADER = None, 1
-"""Patient and number of pages of an image without a header."""
-
 
 def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """Return the images that there are, page by page, and what became of every file.
@@ -77,18 +74,19 @@ def _one(source: Source, request: Request, patients: dict[str, str]) -> Listing:
     shipped = str(getattr(source.scan, "__module__", "")).startswith("sambench.")
     # others may list images in the order of a folder or a set, which is another one each time
     listed = listing.samples if shipped else sorted(listing.samples, key=lambda s: s.path)
+    # without a header an image has no patient and one page
+    headers: dict[Path, tuple[str | None, int]] = {s.path: (None, 1) for s in listed}
     files = (s.path for s in listed if s.pixels is None and (every or is_dicom(s.path)))
-    headers = {path: read_header(path) for path in files}
+    headers |= {path: read_header(path) for path in files}
     # whom a header and, of some images alone, the source name is one patient in the others too
     named = {
         same_name(id): patient
         for s in listed
-        if (id := headers.get(s.path, NO_HEADER)[0])
-        and (patient := text_of(s.facts.get("patient")))
+        if (id := headers[s.path][0]) and (patient := text_of(s.facts.get("patient")))
     }
     samples: list[Sample] = []
     for sample in listed:
-        told, frames = headers.get(sample.path, NO_HEADER)
+        told, frames = headers[sample.path]
         written = text_of(sample.facts.get("patient")) or named.get(same_name(told or ""))
         kept = written or (told and f"patient-{sha256_of(told.encode())[:12]}")
         patient = kept and patients.setdefault(same_name(written or told or ""), kept)
