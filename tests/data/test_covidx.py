@@ -44,6 +44,8 @@ def test_patients_parts_and_labels(release, scan):
         ("train/c d.png", "COVID-19", "p-7", "train"),
         ("train/e.jpg", "normal", "9", "train"),
     ]
+    origins = [s.facts["origin"] for s in listing.samples]
+    assert origins == ["rsna", "sirm", "cohen", "cohen", "ricord", "rsna"]
     assert [*notes_on(listing.samples)] == [
         "no image of class pneumonia in the part test",
         "the authors' parts (and images): train (4), test (2)",

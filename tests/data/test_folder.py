@@ -207,6 +207,7 @@ def test_a_refusal_shows_two_levels_with_counts(plant, refused):
         "with `--source DIR`, or add `--set patient=folder` if the folders within the classes are "
         "patients"
     )
+    assert "but has: nothing; give its folder" in refused("folder", plant(root="empty"))
 
 
 @pytest.mark.parametrize(
