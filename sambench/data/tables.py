@@ -231,6 +231,8 @@ def _csv_grid(path: Path, data: bytes) -> Grid:
     """
     try:
         text = data.decode("utf-8-sig")
+        if "\0" in text:
+            raise csv.Error("it has zero bytes")
         if told := re.match(r"sep=([,;\t])\r?\n", text):  # a line that spreadsheets do not show
             text = text[told.end() :]
         delimiter = told[1] if told else max(",;\t", key=text.partition("\n")[0].count)

@@ -247,8 +247,9 @@ def test_missing_columns(bus_folder):
 
 def test_a_csv_that_is_none(bus_folder):
     root = bus_folder()
-    (root / "label.csv").write_bytes(b"\xff\xfe\x00")
-    assert "is not a CSV file" in refused(root, table=root / "label.csv")
+    for data in (b"\xff\xfe\x00", b"name,label\nbenign(0)\0,0\n", "name,label".encode("utf-16-le")):
+        (root / "label.csv").write_bytes(data)
+        assert "is not a CSV file" in refused(root, table=root / "label.csv")
     (root / "label.csv").write_bytes(b"")
     assert "is empty; give the table" in refused(root, table=root / "label.csv")
 
