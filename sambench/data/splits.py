@@ -171,7 +171,7 @@ def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Ma
     known = folds_of(name)
     if known is None:
         known = tuple(sorted({int(value) for value in _complete(prepared, "fold")}))
-    if known and (fold is None or fold not in known):
+    if known and fold not in known:
         said = "none was given" if fold is None else f"{fold} does not exist"
         example = f", as `--set fold={known[0]}`" if fold is None else ""
         raise ConfigError(
