@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from sambench.data.drawing import COLUMNS, TILE, draw_contact_sheet, write_png
+from sambench.data.drawing import COLUMNS, MARGIN, TILE, _shortened, draw_contact_sheet, write_png
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 
@@ -41,6 +41,24 @@ def test_few_grey_images_with_long_ids(bus_folder):
     few = draw_contact_sheet(found)
     assert few.mode == "RGB"
     assert few.height < few.width
+
+
+def test_a_name_is_shortened_where_it_is_too_wide():
+    draw = ImageDraw.Draw(Image.new("L", (1, 1)))
+    assert _shortened("benign(0)", draw, 14, TILE) == "benign(0)"
+    end = _shortened(f"{'1' * 60}(27)", draw, 14, TILE)
+    assert end.startswith("...1") and end.endswith("1(27)")
+    assert TILE - 20 < draw.textlength(end, font_size=14) <= TILE
+
+
+@pytest.mark.parametrize(("classes", "said"), [(12, False), (13, True)])
+def test_classes_that_are_not_shown_are_counted(plant, tmp_path, classes, said):
+    root = plant(*(f"class{number}/1.png" for number in range(classes)))
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({}))
+    sheet = draw_contact_sheet(prepare(source, request, tmp_path / "p", 16).prepared)
+    below = np.asarray(sheet)[-MARGIN:]
+    assert bool((below != 255).any()) == said
 
 
 @pytest.mark.real
