@@ -232,3 +232,9 @@ def test_no_room_to_unpack(tmp_path, monkeypatch):
     archive = zipped(tmp_path / "a.zip", one=b"1" * 1_000_000)
     with pytest.raises(StoreError, match=r"unpacking a\.zip takes 1\.0 MB in .*, where 0 kB are"):
         unpack(archive, tmp_path / "out")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as file:
+        member = tarfile.TarInfo("one")
+        member.size = 1_000_000
+        file.addfile(member, io.BytesIO(b"1" * member.size))
+    with pytest.raises(StoreError, match=r"unpacking b\.tar\.gz takes 1\.0 MB in"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
