@@ -274,6 +274,7 @@ def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
         pixels = _grey(found, pixels)
     elif kind == "PALETTE COLOR":
         pixels, bits = apply_color_lut(pixels, found), found.RedPaletteColorLookupTableDescriptor[2]
+        bits = bits if pixels.max() > 255 else 8  # some palettes hold 8 bits, whatever they say
     if pixels.ndim == 3:
         pixels = (pixels >> max(0, bits - 8)).astype(np.uint8)
     said = found.get("PatientOrientation") or ()

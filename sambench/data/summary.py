@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sambench.data.audit.copies import groups_of
+from sambench.data.audit.copies import MOST_POSSIBLE, groups_of
 from sambench.data.audit.tears import leak_warning
 from sambench.data.manifest import Account, LeftOut
 from sambench.data.prepared import Prepared
@@ -53,7 +53,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     yield from grouped_reasons([*manifest.skipped, *manifest.dropped])
     if possible := manifest.possible_copies:
         unsure = "pairs of images that may be copies, too unsure to act on"
-        yield f"{unsure}: {possible:,}; `--audit` shows them"
+        more = " or more" * (possible == MOST_POSSIBLE)
+        yield f"{unsure}: {possible:,}{more}; `--audit` shows them"
     with suppress(DataError):  # too few images to split
         yield from leak_warning(prepared, "holdout", [None], seed=0)
 

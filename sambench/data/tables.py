@@ -282,10 +282,9 @@ def _fitting_sheets(path: Path, data: bytes, sheet: str | None) -> Sequence[Work
     fitting = [one for one in shown if sheet is None or _plain(one.title) == _plain(sheet)]
     if not fitting:
         titles = ", ".join(repr(title) for title in workbook.sheetnames)
-        raise DataError(
-            f"no sheet {sheet!r} in {path}, which has {titles}; "
-            f"rename the sheet that lists the images to {sheet!r}"
-        )
+        what = f"sheet {sheet!r}" if sheet else "visible sheet"
+        remedy = f"rename the sheet that lists the images to {sheet!r}" if sheet else "add one"
+        raise DataError(f"no {what} in {path}, which has {titles}; {remedy}")
     return fitting
 
 

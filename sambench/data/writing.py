@@ -171,7 +171,7 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"the authors' parts (and images): {told}"
     if known := sorted((f for f in folds if f is not None), key=lambda fold: natural(str(fold))):
         told = some([f"{fold} ({folds[fold]})" for fold in known])
-        yield f"{len(known)} folds with these numbers (and images): {told}"
+        yield f"numbers of the folds (and images): {told}"
     for fact, name in (FIXED | {"centre": "centres"}).items():
         sides: dict[Fact, set[Fact]] = {}
         for sample in samples:

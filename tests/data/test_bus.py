@@ -143,7 +143,7 @@ def test_any_integer_folds_are_accepted_and_reported(bus_folder):
     listing = of(bus_folder(rows=rows))
     assert list(facts(listing, "fold").values()) == [1, 7, 1, 3]
     assert list(notes_on(listing.samples)) == [
-        "3 folds with these numbers (and images): 1 (2), 3 (1), 7 (1)"
+        "numbers of the folds (and images): 1 (2), 3 (1), 7 (1)"
     ]
 
 
@@ -153,7 +153,7 @@ def test_many_folds_are_told_in_order_and_the_first_of_them_alone(tmp_path):
         for n in range(1, 101)
     ]
     (told,) = notes_on(samples)
-    assert told.startswith("100 folds with these numbers (and images): 1 (1), 2 (1), 3 (1), ")
+    assert told.startswith("numbers of the folds (and images): 1 (1), 2 (1), 3 (1), ")
     assert told.endswith(", 20 (1) ... and 80 more")
 
 

@@ -52,7 +52,7 @@ def test_labels_folds_and_patients(release, scan):
     ]
     assert listing.columns == ("fold", "patient", "birads", "device", "side", "histology")
     assert list(notes_on(listing.samples)) == [
-        "2 folds with these numbers (and images): 1 (2), 2 (2)",
+        "numbers of the folds (and images): 1 (2), 2 (2)",
         "3 patients or groups",
     ]
     assert sorted(listing.checksums) == ["5-fold-cv.csv", "bus_data.csv"]

@@ -149,7 +149,7 @@ def test_colour_and_frames(tmp_path):
         assert (found.frames, found.mode) == (3, "RGB")
 
 
-def with_palette(path: Path, entries: NDArray[np.uint16], bits: int) -> Path:
+def with_palette(path: Path, entries: NDArray[np.integer], bits: int) -> Path:
     found = pydicom.dcmread(path)
     found.PhotometricInterpretation = "PALETTE COLOR"
     for colour, factor in {"Red": 1, "Green": 2, "Blue": 4}.items():
@@ -173,6 +173,10 @@ def test_colour_of_more_than_8_bits_keeps_its_brightness(tmp_path):
         for bits in (8, 16):  # of 8 bits in room for 16, and of 16
             path = written(tmp_path / f"{bits}.dcm", places, bits=8)
             found = decode(with_palette(path, entries << (bits - 8), bits), 8).pixels
+            assert np.array_equal(found, colours // 16)
+        for kind in (np.uint8, np.uint16):  # palettes that say 16 bits and hold 8
+            path = written(tmp_path / "lies.dcm", places, bits=8)
+            found = decode(with_palette(path, entries.astype(kind), 16), 8).pixels
             assert np.array_equal(found, colours // 16)
 
 

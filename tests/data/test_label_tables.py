@@ -301,7 +301,7 @@ def test_names_for_labels_and_a_choice_of_classes(listed, scan):
         "a/2": "malignant",
         "4": "malignant",
     }
-    assert listing.notes[-1] == "1 rows of classes that were not chosen: 2 (1)"
+    assert listing.notes[-1] == "classes that were not chosen (and rows): 2 (1)"
 
 
 @pytest.mark.parametrize(

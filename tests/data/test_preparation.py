@@ -426,7 +426,7 @@ def test_the_summary_counts(bus_folder):
     assert summary["notes"] == (
         "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
         "it this dataset?",
-        "2 folds with these numbers (and images): 0 (6), 1 (5)",
+        "numbers of the folds (and images): 0 (6), 1 (5)",
     )
 
 

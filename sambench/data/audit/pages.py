@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sambench.data.audit.copies import EXPECTED
+from sambench.data.audit.copies import EXPECTED, MOST_POSSIBLE
 from sambench.data.audit.examine import NEAR, TURNED, VERSION, Audit, Link
 from sambench.data.drawing import write_pairs
 from sambench.data.prepared import Prepared
@@ -74,7 +74,11 @@ def _blocks(audit: Audit) -> list[str]:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    templates.globals |= {"EXPECTED": EXPECTED, "MOST_ROWS": MOST_ROWS}
+    templates.globals |= {
+        "EXPECTED": EXPECTED,
+        "MOST_POSSIBLE": MOST_POSSIBLE,
+        "MOST_ROWS": MOST_ROWS,
+    }
     templates.filters |= {
         "cell": lambda text: text.replace("|", r"\|"),
         "how": _how,
