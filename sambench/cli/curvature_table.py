@@ -17,8 +17,13 @@ CHANCE = " (99.9999 %)"  # that a bound holds
 Row = tuple[str, str, str, str]
 
 
-def show_curvature(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
-    """Show what was measured of a run, or what papers report of it, and draw it into its folder."""
+def show_curvature(
+    screen: Screen, store: Store, damaged: list[str], record: RunRecord, *, verbose: bool
+) -> None:
+    """Show what was measured of a run, or what papers report of it, and draw it into its folder.
+
+    A message for each file that it cannot be drawn from is shown, and added to those `damaged`.
+    """
     if found := record.hessian:
         rows = (curvature_rows if verbose else summary_rows)(found)
         screen.listing(("quantity", "value", "error", "certified"), rows, record.name)
@@ -27,8 +32,10 @@ def show_curvature(screen: Screen, store: Store, record: RunRecord, *, verbose: 
     if {"density", "landscape"} & {*(found or ())}:  # what is drawn; matplotlib takes its time
         from sambench.report.curvature_plots import write_figures
 
-        figures = write_figures(record, store.folder(record.config))
+        figures, unread = write_figures(record, store.folder(record.config))
         screen.show(*(f"wrote {figure}" for figure in figures))
+        screen.warn(*unread)
+        damaged += unread
 
 
 def summary_rows(found: Section) -> list[Row]:

@@ -102,8 +102,8 @@ def measure(
     verbose: bool,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
-    store, missing = Store(manifest.results), []
-    show = partial(show_curvature, screen, store, verbose=verbose)
+    store, missing, damaged = Store(manifest.results), [], list[str]()
+    show = partial(show_curvature, screen, store, damaged, verbose=verbose)
     if len(records) == 1 and records[0].status != COMPLETED:
         store.weights_of(records[0])  # says why there are none
     for record in records:
@@ -119,12 +119,12 @@ def measure(
         else:
             missing.append(record.config)
     if not missing:
-        return 0
+        return int(bool(damaged))
     manifest = replace(manifest, configs=missing, curvature=wanted)
     tally = carry_out(screen, manifest, launcher, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code or int(bool(tally.elsewhere))
+    return tally.exit_code or int(bool(tally.elsewhere or damaged))
 
 
 def measured_otherwise(

@@ -29,7 +29,7 @@ from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ConfigError, StoreError, UserError, did_you_mean, some
+from sambench.errors import DO_AGAIN, ConfigError, StoreError, UserError, did_you_mean, some
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table, searches_left
@@ -147,7 +147,7 @@ class Report:
         if missing := [r.name for r in done if r.id not in self.found.predictions]:
             screen.warn(
                 f"{len(missing)} of {len(done)} runs have no sound predictions and are not in "
-                f"predictions.csv: {', '.join(missing[:3])}{' ...' * (len(missing) > 3)}"
+                f"predictions.csv: {some(missing, 3)}; {DO_AGAIN}"
             )
 
     def _document(self) -> Document:

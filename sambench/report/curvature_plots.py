@@ -18,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from sambench.analysis.inference import Floats
+from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.files.atomic import write_bytes
 from sambench.report.figures.layout import asinh_axis, log_axis, round_numbers, short
@@ -45,10 +46,11 @@ LOSS = "Cross-entropy loss (nats)"
 MODES = {"eval": "BatchNorm eval", "recalibrate": "BatchNorm recalibrated"}
 
 
-def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
-    """Draw what a run's record says was studied, in the run's folder; return the pictures.
+def write_figures(record: RunRecord, folder: Path) -> tuple[list[Path], list[str]]:
+    """Draw what a run's record says was studied, in the run's folder.
 
-    A StoreError is raised if an array file is missing or damaged, or the folder cannot be written.
+    Returns the pictures, and a message for each file of arrays that is missing or damaged. A
+    StoreError is raised if the folder cannot be written.
     """
     hessian = record.hessian or {}
     landscape = hessian.get("landscape", {})
@@ -62,14 +64,19 @@ def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     for id, section in landscape.get("interpolations", {}).items():
         name, kind = f"interpolation-{id}", "interpolation"
         studies.append((name, kind, kind, section, interpolation_png))
-    written = []
+    written, damaged = [], []
     for name, kind, what, section, draw in studies:
-        if section is not None:
-            path = folder / section["file"]
-            arrays = read_arrays(path, kind or section["kind"], ARRAYS[what], section.get("sha256"))
-            written.append(folder / f"{name}.png")
-            write_bytes(written[-1], draw(record, section, arrays))
-    return tuple(written)
+        if section is None:
+            continue
+        path, of = folder / section["file"], kind or section["kind"]
+        try:
+            arrays = read_arrays(path, of, ARRAYS[what], section.get("sha256"))
+        except StoreError as error:
+            damaged.append(str(error))
+            continue
+        written.append(folder / f"{name}.png")
+        write_bytes(written[-1], draw(record, section, arrays))
+    return written, list(dict.fromkeys(damaged))  # a plane has two pictures
 
 
 def _titled(figure: Figure, record: RunRecord, section: Section, what: str) -> bytes:

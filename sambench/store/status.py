@@ -22,7 +22,7 @@ from sambench.store.record import (
     RUNNING,
     RunRecord,
 )
-from sambench.store.tree import CLAIM, Store
+from sambench.store.tree import CLAIM, WEIGHTS, Store
 
 MISSING, STALE, DAMAGED, NEWER = "missing", "stale", "damaged", "newer"
 STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, NEWER, STALE, COMPLETED)
@@ -129,13 +129,14 @@ class Survey:
         record, damage = (known, None) if known else self.store.look(config)
         bound = (record and record.artifacts) or {}
         for name, sha256 in bound.items() if DAMAGED in self.retry else ():
+            if name == WEIGHTS and not (folder / name).exists():  # they need not be kept
+                continue
             try:
                 read_checked(folder / name, sha256)
-            except FileNotFoundError:  # weights need not be kept
-                continue
-            except (DamagedError, OSError) as error:
+            except OSError as error:
+                damage = DamagedError(f"{folder / name} cannot be read ({error.strerror})")
+            except DamagedError as error:
                 damage = error
-                break
         return record, damage
 
     def _owner(self, folder: Path, clock: Callable[[], float]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from msgspec.structs import asdict, replace
@@ -427,3 +430,25 @@ def test_results_that_are_deleted_under_a_running_suite(
     assert json.loads((sam / "run.json").read_text())["status"] == "completed"
     assert "1 of 2 runs are not in the tables: 1 not done." in done.out
     assert call(*COMPARE).code == 0
+
+
+def test_predictions_that_are_gone_are_said_and_made_again(
+    runs: tuple[Path, Path], call: Call
+) -> None:
+    adam, sam = runs
+    before = (adam / "predictions.npz").read_bytes()
+    (adam / "predictions.npz").unlink()
+    table = Path("results/reports/study/predictions.csv")
+    done = call("report", "s.yaml", "--predictions", columns=300)
+    told = "1 of 2 runs have no sound predictions and are not in predictions.csv"
+    assert (done.code, f"{told}: {adam.name}; {DO_AGAIN}\n" in done.err) == (0, True)
+    with np.load(sam / "predictions.npz") as tested:
+        ids = sorted(tested["ids"])
+    rows = list(csv.DictReader(table.open()))
+    assert sorted(row["image"] for row in rows) == ids
+    assert {row["run"] for row in rows} == {sam.name}
+    assert call(*COMPARE, "--retry", "damaged", "--threads", 1).code == 0
+    assert (adam / "predictions.npz").read_bytes() == before
+    assert told not in call("report", "s.yaml", "--predictions", columns=300).err
+    rows = list(csv.DictReader(table.open()))
+    assert Counter(row["run"] for row in rows) == {run.name: len(ids) for run in runs}

@@ -42,6 +42,12 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     assert [record["hessian"]["density"]["probes"] for record in after] == [2, 2]
     plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
     assert "to do: 0 of 2 runs" in plan.out
+    file, kept = (tmp_path / "results/runs" / one["name"] / "density.npz" for one in after)
+    file.unlink()
+    shown = call(tmp_path, "hessian", "tiny.yaml", *data)
+    drawn = kept.relative_to(tmp_path).with_suffix(".png")
+    assert (shown.code, f"wrote {drawn}\n" in shown.out, shown.out.count("wrote")) == (1, True, 1)
+    assert f"{file.relative_to(tmp_path)} cannot be read (" in shown.err
 
 
 def test_trials_of_a_search_are_measured_only_where_they_are_named(

@@ -252,7 +252,10 @@ def test_a_run_of_a_newer_version_is_never_done_again(
 def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
     store: Store, make_record: RecordMaker
 ) -> None:
-    """Reading the weights of thousands of runs is no part of a plan; where they are used, it is."""
+    """Reading the weights of thousands of runs is no part of a plan; where they are used, it is.
+
+    Weights are large and may be deleted; anything else that is gone is damage too.
+    """
     record = make_record()
     folder = store.folder(record.config)
     history = store.save_history(record.config, [{"epoch": 1}])
@@ -265,6 +268,10 @@ def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
     found = Survey(store=store, retry=retry).of([record.config])[0]
     assert (found.state, found.action) == ("damaged", "run again")
     assert found.note.startswith(f"{folder / 'history.jsonl'} is not the file that its run wrote")
+    (folder / "history.jsonl").unlink()
+    found = Survey(store=store, retry=retry).of([record.config])[0]
+    assert (found.state, found.action) == ("damaged", "run again")
+    assert found.note == f"{folder / 'history.jsonl'} cannot be read (No such file or directory)"
 
 
 @pytest.mark.parametrize(
