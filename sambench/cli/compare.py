@@ -42,7 +42,8 @@ class Described(options.Training):
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe."""
         from sambench.config.measurement import Measurement
-        from sambench.config.settings import hyperparameters_of, with_settings
+        from sambench.config.optimizer import hyperparameters_of
+        from sambench.config.settings import with_settings
         from sambench.config.suite import ReportSettings, Suite
         from sambench.data.splits import folds_of
         from sambench.optim.method import optimizers

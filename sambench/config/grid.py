@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sambench.config.optimizer import all_hyperparameters, unstored
 from sambench.config.run_config import RunConfig
 from sambench.config.stop import Stop
 from sambench.errors import ConfigError, UserError, did_you_mean, shown
@@ -74,8 +75,7 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 
 def where_it_belongs(key: str) -> str:
     """Return the remedy for a hyperparameter that stands beside its optimizer; else nothing."""
-    of = [info.hyperparameters for info in optimizers.list()] + [b.settings for b in BASES.values()]
-    if not any(key in names for names in of):
+    if key not in all_hyperparameters():
         return ""
     return f"; {key} belongs to its optimizer, as in `optimizer: {{name: sam, {key}: VALUE}}`"
 
@@ -130,7 +130,8 @@ def _said(wanted: Any) -> str:
 def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
     if key == "optimizer":
         named = wanted if isinstance(wanted, Mapping) else {"name": wanted}
-        return all(config.optimizer.get(name) == value for name, value in named.items())
+        held = unstored(config.optimizer["name"]) | config.optimizer
+        return all(held.get(name) == value for name, value in named.items())
     if key in BESIDE_OPTIMIZER:
         return bool(config.optimizer.get(key) == wanted)
     if key == "stop":

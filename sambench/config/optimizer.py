@@ -9,7 +9,8 @@ import functools
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError, shown
-from sambench.optim.base import Setting
+from sambench.optim.base import BASES, Setting, find_base
+from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.optim.method import optimizers
 
 LEARNING_RATE = 1e-4
@@ -42,3 +43,26 @@ def resolve_stored(stored: tuple[tuple[str, Setting], ...]) -> Settings:
     if not isinstance(name, str) or not isinstance(base, str):
         raise ConfigError("the optimizer has no name and base")
     return optimizers.get(name).resolve(base, settings)
+
+
+def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
+    """Return the names of an optimizer's hyperparameters and of all bases that it can run on.
+
+    A base that was asked for by a dotted name has settings of its own.
+    """
+    info = optimizers.get(optimizer)
+    bases = [*BASES.values()] if info.base is None else [find_base(info.base)]
+    if info.base is None and isinstance(base, str) and "." in base:
+        bases.append(find_base(base))
+    return {*info.hyperparameters, *declared(Mechanics), *(n for b in bases for n in b.settings)}
+
+
+def all_hyperparameters() -> set[str]:
+    """Return the names that any optimizer has."""
+    return {name for info in optimizers.list() for name in hyperparameters_of(info.name)}
+
+
+def unstored(optimizer: object) -> Settings:
+    """Return the defaults of an optimizer's settings, of which a run names some only where set."""
+    own = next((i.hyperparameters for i in optimizers.list() if i.name == optimizer), {})
+    return {name: h.default for name, h in {**own, **declared(Mechanics)}.items()}

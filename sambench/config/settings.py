@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sambench.config.grid import SETTINGS, Pattern
-from sambench.config.optimizer import LEARNING_RATE
+from sambench.config.optimizer import LEARNING_RATE, all_hyperparameters, hyperparameters_of
 from sambench.config.run_config import RunConfig
 from sambench.config.stop import STOP_RULES
 from sambench.errors import ConfigError, did_you_mean, shown
@@ -181,7 +181,7 @@ def where_pattern(given: Sequence[str] | None) -> Pattern:
 
     One that is not KEY=VALUE, or whose key is no setting, is a ConfigError.
     """
-    known = {name for info in registry.list() for name in hyperparameters_of(info.name)}
+    known = all_hyperparameters()
     wanted: dict[str, Any] = {}
     of_optimizer: dict[str, Any] = {}
     for key, value in parse_settings(given, "--where").items():
@@ -208,15 +208,3 @@ def with_settings(
     """Return an optimizer with those of the settings that it has on a base."""
     has = hyperparameters_of(name, base)
     return {"name": name, **{k: v for k, v in settings.items() if k in has}}
-
-
-def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
-    """Return the names of an optimizer's hyperparameters and of all bases that it can run on.
-
-    A base that was asked for by a dotted name has settings of its own.
-    """
-    info = registry.get(optimizer)
-    bases = [*BASES.values()] if info.base is None else [find_base(info.base)]
-    if info.base is None and isinstance(base, str) and "." in base:
-        bases.append(find_base(base))
-    return {*info.hyperparameters, *declared(Mechanics), *(n for b in bases for n in b.settings)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sambench.cli.stored_runs import _varying
+from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
 from sambench.errors import ConfigError
 from sambench.store.tree import Store
@@ -158,3 +159,13 @@ def test_mistakes_are_told_in_one_line(folder: Path) -> None:
 def test_a_condition_needs_a_value() -> None:
     with pytest.raises(ConfigError, match=r"--where 'rho' is not KEY=VALUE"):
         where_pattern(["rho"])
+
+
+def test_a_condition_on_what_a_run_names_only_where_it_was_set() -> None:
+    settings = {"dataset": "phantom", "image_size": 32, "model": "small-cnn"}
+    usual = RunConfig.from_dict({**settings, "optimizer": "sam-on"})
+    own = {"name": "sam-on", "max_norm": 1, "adaptive": True}
+    other = RunConfig.from_dict({**settings, "optimizer": own})
+    for here, there in (("max_norm=0", "max_norm=1"), ("adaptive=false", "adaptive=true")):
+        found = [[where_pattern([w]).matches(run) for run in (usual, other)] for w in (here, there)]
+        assert found == [[True, False], [False, True]]

@@ -273,7 +273,7 @@ def test_an_unknown_setting_in_the_defaults() -> None:
         expand(defaults={**DEFAULTS, "epoch": 3})
 
 
-@pytest.mark.parametrize("name", ["rho", "momentum"])  # of a method, of a base
+@pytest.mark.parametrize("name", ["rho", "momentum", "max_norm"])  # of a method, a base, of all
 def test_a_hyperparameter_beside_its_optimizer(name: str) -> None:
     said = rf"{name} belongs to its optimizer, as in `optimizer: \{{name: sam, {name}: VALUE\}}`"
     with pytest.raises(ConfigError, match=said):

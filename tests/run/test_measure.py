@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn import functional
 
 from sambench.config.curvature_settings import HessianSettings, Studies, merged
-from sambench.config.measurement import Measurement
+from sambench.config.measurement import Measurement, differing
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError
 from sambench.files.arrays import read_arrays, write_arrays
@@ -99,6 +99,9 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
     assert measures["worst-case-l2"]["value"] >= 0
     assert not measures["average-case"]["lower_bound"]
     assert measures["average-case"]["stderr"] > 0
+    radii = {"rho": 0.05, "relative_rho": 0.5, "noise": 0.01, "relative_noise": 0.1}
+    others = differing(studied.hessian, {"sharpness": {name: 9.0 for name in radii}})
+    assert others == {f"sharpness.{name}": (then, 9.0) for name, then in radii.items()}
 
     landscape = studied.hessian["landscape"]
     line = read_arrays(folder / landscape["line"]["file"], "filter-normalised-line")
