@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,9 @@ def test_the_forecast_of_a_plan_has_the_steps_that_were_timed(
     words = ("compare", *SMALL, "--opt", "adam", "--data", phantom_data, "--plan", "--json")
     guess = answer(call(*words))["forecast"]
     assert (guess["known"], guess["unknown"], guess["seconds"]) == (0, 1, 0.0)
-    timed = answer(call(*words, "--measure"))["forecast"]
+    done = call(*words, "--measure")
+    assert re.search(r"^timed small-cnn at 32 px: \d+ ms for a gradient of 16 images ", done.err)
+    timed = answer(done)["forecast"]
     assert (timed["known"], timed["unknown"]) == (1, 0)
     assert timed["seconds"] == timed["longest"] > 0
 
@@ -219,7 +222,8 @@ def test_a_quiet_list_is_names(call: Call) -> None:
 
 
 def test_a_quiet_answer(call: Call, phantom_data: Path) -> None:
-    done = call("compare", *SMALL, "--data", phantom_data, "--plan", "--json", "--quiet")
+    idle = ("--opt", "sam,gsam,asam", "--set", "alpha=0.3")  # of gsam alone, which is warned of
+    done = call("compare", *SMALL, *idle, "--data", phantom_data, "--plan", "--json", "--quiet")
     assert json.loads(done.out)["pending"] == 3
     assert done.err == ""
 

@@ -114,6 +114,8 @@ def test_compare_report_and_hessian_agree_on_a_damaged_record(
     assert "98.8" not in done.out
     answer = json.loads(call(*COMPARE, "--json").out)
     assert [run["status"] for run in answer["runs"]] == ["completed", "damaged"]
+    assert answer["runs"][0]["error"] is None
+    assert answer["runs"][1]["error"].startswith(reason)
     report = call("report", "s.yaml", columns=300)
     assert report.code == 0
     assert f"Record not counted: {reason}" in report.out

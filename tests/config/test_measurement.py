@@ -8,6 +8,7 @@ import pytest
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError
 from sambench.files.definition import build, plain
 
@@ -90,3 +91,13 @@ def test_a_study_that_was_done_with_other_settings_is_told() -> None:
     )
     measures["sam-step"]["rho"], held["landscape"]["plane"]["points"] = 0.2, 21
     assert not wanted.otherwise(held)
+
+
+def test_what_is_left_to_measure_is_told() -> None:
+    settings = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "optimizer": "adam"}
+    run, other = (RunConfig.from_dict({**settings, "seed": seed}) for seed in (0, 1))
+    wanted, way = Measurement(other=other), f"way to {other.name}"
+    assert wanted.missing(run, None) == ("hessian", way)
+    assert wanted.missing(run, {}) == (way,)
+    assert wanted.missing(run, {"landscape": {"interpolations": {other.id: {}}}}) == ()
+    assert wanted.missing(other, {}) == ()  # to itself there is none

@@ -95,7 +95,7 @@ def test_what_is_worth_saying_is_said_once(given: dict[str, Any], said: str) -> 
         {"optimizer": {"name": "sam-on", "eta": 0.1, "adaptive": True}},
         {"optimizer": "gsam", "schedule": "cosine"},
         {"optimizer": GSAM},
-        {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 0.5, "momentum": 0.9}},
+        {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 1, "momentum": 0.9}},
         {"optimizer": {"name": "sam", "replay_randomness": True}},
     ],
 )

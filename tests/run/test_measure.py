@@ -80,6 +80,7 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
     assert store.load(record.config) == studied
     assert studied.hessian is not None
     assert studied.hessian["top"]["value"] > 0  # the Hessian was measured on the way
+    assert studied.hessian["dtype"] == "float32"
     assert {
         "density",
         "worst case",
@@ -111,7 +112,7 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
     np.testing.assert_allclose(plane["loss"][1], line["loss"][::2], rtol=1e-6)
     assert landscape["line"]["loss"] == pytest.approx(measures["sam-step"]["loss"], rel=1e-6)
     way = landscape["interpolations"][other.id]
-    assert way["with"] == other.name
+    assert (way["with"], way["batch_norm"]) == (other.name, "recalibrate")
     assert way["kept_loss"][0] == pytest.approx(landscape["line"]["loss"], rel=1e-5)
     assert json.loads((folder / "run.json").read_text())["hessian"] == studied.to_dict()["hessian"]
 
@@ -210,6 +211,22 @@ def test_time_in_which_the_process_was_stopped_is_not_spent(
     assert cut.hessian is not None
     assert list(cut.hessian["landscape"]) == ["line"]
     assert cut.hessian["landscape"]["line"]["seconds"] == 5
+
+
+def test_no_study_begins_when_the_minutes_are_over(
+    paths: Paths, pass_by: Callable[[float], None]
+) -> None:
+    """But for the first of a command, so that each gets something done."""
+    record = run_one(config_of(), paths, device=CPU)
+    settings = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0, minutes=1)
+    wanted, done = Studies(density=True, sharpness=True, probes=2, steps=6), list[set[str]]()
+    for _ in range(3):
+        record = study_curvature(
+            record, wanted, paths, settings=settings, on_progress=lambda *told: pass_by(60)
+        )
+        assert record.hessian is not None
+        done.append({"density", "sharpness"} & {*record.hessian})
+    assert done == [set(), {"density"}, {"density", "sharpness"}]
 
 
 def test_another_model_is_refused(paths: Paths) -> None:

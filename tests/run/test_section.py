@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -122,6 +124,19 @@ def test_what_a_budget_of_minutes_has_cost_is_said(data: Batches) -> None:
     ]
     assert "1 of 3 batches measured" in found["notes"][2]
     assert "too few for an interval of the median" in found["notes"][2]
+
+
+def test_a_stage_leaves_of_the_minutes_what_later_ones_need(
+    data: Batches, pass_by: Callable[[float], None]
+) -> None:
+    began = dict[str, float]()
+
+    def take_time(what: str, done: int, most: int) -> None:
+        began.setdefault(what, time.perf_counter() - 100)
+        pass_by(10)
+
+    section(data, HessianSettings(tol=1e-9, minutes=10, k=9), on_progress=take_time)
+    assert began == {"top eigenvalue": 0, "trace": 240, "batches": 360}
 
 
 class Cut(Exception):
