@@ -181,7 +181,7 @@ class Group(TyperGroup):
 
 def _as_shown(parameters: Any, help_panel: str | None = None) -> list[Any]:
     for parameter in parameters:
-        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+        if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
         if parameter.name == "help" and help_panel:
             parameter.rich_help_panel = help_panel

@@ -277,7 +277,6 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def checked(self) -> RunConfig:
         """Return a stored configuration, its optimizer's settings checked and complete."""
-        self.check_combinations()
         complete = resolve_stored(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)
 

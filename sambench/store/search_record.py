@@ -168,7 +168,7 @@ def found_now(
 
     What they said `before` stands where some are not here and no other says anything else.
     """
-    known = {_trials_of(t.trials): t for t in before.tunings if t.chosen} if before else {}
+    known = {_trials_of(tuning.trials): tuning for tuning in before.tunings} if before else {}
     found = [_tuning(tuning, records, known) for tuning in tunings]
     return SearchRecord(suite=suite, search=search, tunings=found)
 

@@ -267,11 +267,13 @@ class Store:
             if not hits and (damaged := self.damaged([pattern])):
                 raise DamagedError("; ".join(damaged))
             if not hits:
+                from sambench.config.suite_file import shipped_suites  # with numpy
+
                 names = [record.name for record in records]
-                raise StoreError(
-                    f"no run {given!r} in {self.runs}{did_you_mean(pattern, names)}; "
-                    "`sambench list runs` shows all"
-                )
+                said = f"no run {given!r} in {self.runs}{did_you_mean(pattern, names)}"
+                makes = f"`sambench compare {pattern}` makes its runs"
+                known = pattern in shipped_suites()
+                raise StoreError(f"{said}; {makes if known else '`sambench list runs` shows all'}")
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())
 

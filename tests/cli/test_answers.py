@@ -150,6 +150,7 @@ def test_settings(call: Call) -> None:
         (("train", "--opt", "sma"), "unknown optimizer 'sma'"),
         (("compare", "nosuch"), "suite 'nosuch' does not exist"),
         (("hessian", "nosuch", "--quiet"), "no run 'nosuch' in results/runs"),
+        (("hessian", "demo"), "no run 'demo' in results/runs; `sambench compare demo` makes its"),
         (("check", "nosuch.py"), "plugin nosuch.py does not exist"),
         (("train", "--size", "4"), "invalid value for '--size'"),
         (("train", "--epochs"), "option '--epochs' requires an argument; `sambench train --help`"),

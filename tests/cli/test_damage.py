@@ -328,6 +328,8 @@ def test_the_curvature_of_a_study_says_which_of_its_runs_are_not_there(
     adam.rename(adam.parents[1] / "elsewhere")
     done = call("hessian", "study", *settings, columns=300)
     assert (done.code, done.err.splitlines()[0]) == (0, "1 of 2 runs of study are there")
+    done = call("hessian", "s.yaml", *settings, columns=300)
+    assert (done.code, done.err) == (0, "1 of 2 runs of s.yaml are completed\n")
     adam.mkdir()
     (adam / "run.json").write_text("{")
     done = call("hessian", "study", *settings, columns=300)

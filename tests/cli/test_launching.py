@@ -116,3 +116,13 @@ def test_what_helps_is_told_by_the_files(launched: Launched, state: str, said: s
     done = launched(leave)
     assert (done.code, done.err.splitlines(keepends=True)[2:]) == (1, [said])
     assert f"1 of 3 runs are not in the tables: 1 {state}." in " ".join(done.out.split())
+
+
+def test_what_was_interrupted_before_a_run_began_is_said(launched: Launched) -> None:
+    def leave(store: Store, config: RunConfig, tally: Tally) -> None:
+        tally.interrupted = True
+
+    done = launched(leave)
+    assert done.code == 130
+    assert "interrupted; run the same command again to continue from here\n" in done.err
+    assert "1 of 3 runs are not in the tables: 1 not done." in " ".join(done.out.split())

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.cli import launching
+from sambench.cli.gathering import gather
 from sambench.cli.measuring import find_runs
 from sambench.cli.screen import Screen
 from sambench.config.search import plan_search
@@ -108,6 +109,17 @@ def test_a_study_of_ones_own_with_a_shipped_name(folder: Path, call: Call) -> No
     call("compare", "own.yaml")
     assert call("report", "demo").code == 0
     assert "difference to SAM" in first_lines(folder / "results" / "reports" / "demo" / "report.md")
+
+
+def test_the_name_of_a_shipped_suite_is_its_plan_where_none_is_kept(
+    tmp_path: Path, make_record: RecordMaker
+) -> None:
+    """As where its records came without their study: what is missing is still known."""
+    runs, store = load_suite(Path("demo")).expand(), Store(tmp_path / "results")
+    store.save(replace(make_record(), config=runs[0], suite="demo"))
+    found = gather(["demo"], store, tmp_path)
+    assert ([r.id for r in found.records], found.planned) == ([runs[0].id], runs)
+    assert found.given == "demo"
 
 
 def test_a_comparison_of_options_has_a_name_too(folder: Path, call: Call) -> None:

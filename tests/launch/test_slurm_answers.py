@@ -261,3 +261,11 @@ def test_jobs_whose_runs_a_changed_suite_no_longer_has_are_named(
     ]
     cluster.manifest = replace(cluster.manifest, suite="another")
     assert launch(cluster, wait="no")[1] == [queued]
+
+
+def test_what_a_plan_says_of_a_job() -> None:
+    waiting = Job("26_3", "PENDING", "Priority", "", "N/A", "", "")
+    assert str(waiting) == "queued as 26_3 (Priority)"
+    soon = waiting._replace(start="2030-01-01T08:00:00")
+    assert str(soon) == "queued as 26_3 (Priority, start 2030-01-01T08:00:00)"
+    assert str(waiting._replace(state="RUNNING", node="gpu7")) == "running as 26_3 on gpu7"

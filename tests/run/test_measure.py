@@ -101,7 +101,7 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
     assert not measures["average-case"]["lower_bound"]
     assert measures["average-case"]["stderr"] > 0
     radii = {"rho": 0.05, "relative_rho": 0.5, "noise": 0.01, "relative_noise": 0.1}
-    others = differing(studied.hessian, {"sharpness": {name: 9.0 for name in radii}})
+    others = differing(studied.hessian, {"sharpness": dict.fromkeys(radii, 9.0)})
     assert others == {f"sharpness.{name}": (then, 9.0) for name, then in radii.items()}
 
     landscape = studied.hessian["landscape"]
