@@ -36,7 +36,7 @@ def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunC
                 return kept
             raise
 
-    return suite.expand(folds_in=folds)
+    return suite.expand(folds)
 
 
 def check_launcher(suite: Suite) -> None:

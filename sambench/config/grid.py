@@ -8,15 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sambench.config.optimizer import all_hyperparameters, unstored
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import BESIDE_OPTIMIZER, RunConfig
 from sambench.config.stop import Stop
 from sambench.errors import ConfigError, UserError, did_you_mean, shown
 from sambench.files.definition import Fault, Path
 from sambench.optim.base import BASES
 from sambench.optim.method import optimizers
-
-BESIDE_OPTIMIZER = ("base", "lr", "weight_decay")
-"""Settings of the optimizer that may stand beside it."""
 
 MOST_RUNS = 100_000
 """Of one grid: what a slip of the pen asks for beyond this would only be waited for."""

@@ -31,6 +31,9 @@ from sambench.files.definition import (
     unit,
 )
 
+BESIDE_OPTIMIZER = ("base", "lr", "weight_decay")
+"""Settings of the optimizer that may stand beside it."""
+
 PAPERS = "papers"
 PAPERS_AUGMENTATION: Mapping[str, str] = {"cifar10": "pad-crop-flip", "cifar100": "pad-crop-flip"}
 """What `augmentation: papers` stands for, by dataset; "none" elsewhere: the papers name none."""
@@ -224,7 +227,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """
         settings = {str(name): value for name, value in given.items()}
         for_optimizer: dict[str, object] = {
-            k: settings.pop(k) for k in ("base", "lr", "weight_decay") if k in settings
+            k: settings.pop(k) for k in BESIDE_OPTIMIZER if k in settings
         }
         if settings.get("augmentation") == PAPERS:
             settings["augmentation"] = PAPERS_AUGMENTATION.get(str(settings.get("dataset")), "none")

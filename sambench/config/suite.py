@@ -23,7 +23,6 @@ from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.files.definition import EMPTY, Count, Definition, Fault, Name, Path, Positive
 
-SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
 
 
@@ -58,10 +57,6 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
         "Settings in which the lines of one table may differ. With `epochs`, Adam with twice as "
         "many epochs can stand beside SAM, and is compared with the baseline like any other.",
     ] = ()
-
-
-def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
-    raise ConfigError(f"the folds of {dataset!r} are not known here; list them: folds: [1, 2]")
 
 
 class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -116,20 +111,17 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         """Return the error of what was written there."""
         return ConfigError(f"{self.place(*path)}: {said}")
 
-    def expand(
-        self, image_size: SizeOf = default_size, folds_in: FoldsIn = _no_folds
-    ) -> tuple[RunConfig, ...]:
+    def expand(self, folds_in: FoldsIn) -> tuple[RunConfig, ...]:
         """Return every run, seeds and folds outermost so that whole comparisons come early.
 
-        `image_size` tells the side for a dataset where the suite names none; `folds_in` the folds
-        that a dataset of that size brings itself, where `folds: all` meets `split: folds`. If a
-        setting is unknown or out of range, or something picks no run, a ConfigError names the
-        place. Nothing has run then.
+        `folds_in` tells the folds that a dataset of some size brings itself, where `folds: all`
+        meets `split: folds`. If a setting is unknown or out of range, or something picks no run, a
+        ConfigError names the place. Nothing has run then.
         """
         runs: dict[str, tuple[tuple[int, int], RunConfig]] = {}
         for combination in self._combinations():
             for number, seed in enumerate(self.seeds):
-                for config in self._configs(combination, seed, image_size, folds_in):
+                for config in self._configs(combination, seed, folds_in):
                     _, first = runs.setdefault(config.id, ((number, config.fold or 0), config))
                     if first != config:
                         names = ", ".join((*EXECUTION, *AFTERWARDS))
@@ -155,12 +147,12 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         return found
 
     def _configs(
-        self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn
+        self, combination: Combination, seed: int, folds_in: FoldsIn
     ) -> Iterable[RunConfig]:
         settings = {"seed": seed, **{key: value for key, (value, _) in combination.items()}}
         dataset = settings.get("dataset")
         if settings.get("image_size") is None and isinstance(dataset, str):
-            settings["image_size"] = image_size(dataset)
+            settings["image_size"] = default_size(dataset)
         try:
             config = RunConfig.from_dict(settings)
         except UserError as error:

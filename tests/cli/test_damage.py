@@ -46,7 +46,7 @@ def trained(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("trained")
     (folder / "s.yaml").write_text(SUITE)
     shutil.copytree(phantom_data, folder / "data" / "prepared")
-    configs = load_suite(folder / "s.yaml").expand(lambda name: 32, lambda name, side: ())
+    configs = load_suite(folder / "s.yaml").expand(lambda *_: ())
     before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.set_num_threads(1)
     data, results = folder / "data" / "prepared", folder / "results"

@@ -115,7 +115,7 @@ def test_the_name_of_a_shipped_suite_is_its_plan_where_none_is_kept(
     tmp_path: Path, make_record: RecordMaker
 ) -> None:
     """As where its records came without their study: what is missing is still known."""
-    runs, store = load_suite(Path("demo")).expand(), Store(tmp_path / "results")
+    runs, store = load_suite(Path("demo")).expand(lambda *_: ()), Store(tmp_path / "results")
     store.save(replace(make_record(), config=runs[0], suite="demo"))
     found = gather(["demo"], store, tmp_path)
     assert ([r.id for r in found.records], found.planned) == ([runs[0].id], runs)
@@ -230,7 +230,7 @@ def tuned(folder: Path, make_record: RecordMaker) -> list[str]:
     (folder / "tuned.yaml").write_text(text)
     suite, made = load_suite(folder / "tuned.yaml"), {}
     assert suite.search is not None
-    tunings = plan_search(suite.search, suite.expand())
+    tunings = plan_search(suite.search, suite.expand(lambda *_: ()))
 
     def done(run: RunConfig, suite: str, accuracy: float) -> None:
         record = make_record(accuracy=accuracy)
@@ -321,7 +321,7 @@ def test_trials_that_are_stale_are_said(folder: Path, call: Call, tuned: list[st
 def test_a_search_that_is_not_done_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
     suite = load_suite(folder / "tuned.yaml")
     assert suite.search is not None
-    tunings = plan_search(suite.search, suite.expand())
+    tunings = plan_search(suite.search, suite.expand(lambda *_: ()))
     there, _ = Store(folder / "results").records()
     cut = {record.id: record for record in there if record.id != tunings[1].trials[1].runs[0].id}
     found = found_now("tuned", suite.search, tunings, cut)
@@ -419,6 +419,6 @@ def test_a_report_is_of_one_suite_file(folder: Path, call: Call) -> None:
 @pytest.mark.parametrize("name", shipped_suites())
 def test_the_plan_of_a_shipped_suite_is_that_suite(name: str, tmp_path: Path) -> None:
     suite = load_suite(Path(name))
-    plan = StudyPlan.of(suite, suite.expand(lambda _: 64, lambda *_: (1, 2)))
+    plan = StudyPlan.of(suite, suite.expand(lambda *_: (1, 2)))
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path, name) == plan

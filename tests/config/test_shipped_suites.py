@@ -13,7 +13,6 @@ from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.data.source import sources
 from sambench.optim.method import optimizers
 from sambench.report.notes import planned_groups, too_few
 
@@ -23,7 +22,7 @@ SHIPPED = list(shipped_suites().values())
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_suite_expands(path: Path) -> None:
     suite = load_suite(path)
-    runs = suite.expand(lambda dataset: sources.get(dataset).image_size)
+    runs = suite.expand(lambda *_: ())
     assert len({run.id for run in runs}) == len(runs) >= len(suite.seeds)
     assert suite.report.baseline in {run.optimizer["name"] for run in runs}
 
@@ -36,7 +35,7 @@ def test_there_are_shipped_suites() -> None:
 
 def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
     suite = load_suite(Path(name))
-    return suite, suite.expand(lambda dataset: sources.get(dataset).image_size)
+    return suite, suite.expand(lambda *_: ())
 
 
 COUNTED = [

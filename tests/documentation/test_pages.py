@@ -181,7 +181,7 @@ def test_the_page_on_output_has_the_exit_codes() -> None:
 def test_the_suite_of_the_page_on_suites_is_one() -> None:
     suite = read_suite(yaml.safe_load(SUITES[0]), "suites.md")
     assert suite.name not in shipped_suites()
-    assert len(suite.expand()) == (2 + 2) * 3
+    assert len(suite.expand(lambda *_: ())) == (2 + 2) * 3
 
 
 def test_the_search_of_the_page_on_suites_is_the_shipped_one() -> None:
