@@ -83,12 +83,13 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
+    from sambench.launch.launchers.local import named_devices
     from sambench.launch.manifest import Manifest
     from sambench.run.sinks import check_sinks
     from sambench.store.study_plan import StudyPlan
     from sambench.store.tree import Store
 
-    names = options.listed(place.devices or "")
+    names = named_devices({"devices": place.devices or ""}, place.device)
     config = run.config(context, place.data, max(len(names), together.processes()))
     sinks = check_sinks(output.log or ())
     screen = output.screen()

@@ -128,7 +128,7 @@ def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
     if key == "optimizer":
         named = wanted if isinstance(wanted, Mapping) else {"name": wanted}
         held = unstored(config.optimizer["name"]) | config.optimizer
-        return all(held.get(name) == value for name, value in named.items())
+        return all(_is(held.get(name), value) for name, value in named.items())
     if key in BESIDE_OPTIMIZER:
         return bool(config.optimizer.get(key) == wanted)
     if key == "stop":
@@ -137,6 +137,12 @@ def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
         except UserError:
             return False
     return bool(getattr(config, key) == wanted)
+
+
+def _is(held: object, wanted: Any) -> bool:
+    """Whether a hyperparameter has a value, or one of a list; some (betas) are lists themselves."""
+    several = wanted if isinstance(wanted, list) else [wanted]
+    return held in several or held == tuple(several)
 
 
 def guilty(combination: Combination, message: str) -> Path | None:

@@ -177,11 +177,11 @@ def _refuse_base(base: str, optimizers: Sequence[str]) -> None:
 
 
 def where_pattern(given: Sequence[str] | None) -> Pattern:
-    """Read KEY=VALUE conditions on runs, as rho=0.1 or model=[resnet50,vgg16]; all must hold.
+    """Read KEY=VALUE conditions on runs, as rho=[0.1,0.2] or model=vgg16; all must hold.
 
     One that is not KEY=VALUE, or whose key is no setting, is a ConfigError.
     """
-    known = all_hyperparameters()
+    known = all_hyperparameters() | {"base"}
     wanted: dict[str, Any] = {}
     of_optimizer: dict[str, Any] = {}
     for key, value in parse_settings(given, "--where").items():

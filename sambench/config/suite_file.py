@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-import sambench
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.search import Search
@@ -142,7 +141,7 @@ def _refuse_empty(suite: Suite) -> None:
 
 def shipped_suites() -> dict[str, Path]:
     """Return the suites that come with the package, by name."""
-    package = Path(sambench.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "suites"
     folder = installed if installed.is_dir() else package.parent / "suites"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

@@ -67,6 +67,7 @@ def test_nothing_is_made_for_a_run_that_cannot_be_done(folder: Path) -> None:
         (("--devices", "cpu,cpu", "--pretrained"), "has no published weights"),
         (("--devices", "cpu,cpu", "--set", "replicas=2"), "give it by --devices instead"),
         (("--devices", "cpu,xpu"), "runs are done on cpu and cuda, not on xpu"),
+        (("--device", "cpu", "--devices", "cpu"), "--device and --devices contradict each other"),
         (("--set", "compile=[1, 2]"), "compile=[1, 2] is not allowed; allowed: auto, always"),
         (("--set", "capture={a: 1}"), "capture={'a': 1} is not allowed; allowed: auto, always"),
     ],

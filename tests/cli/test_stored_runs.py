@@ -169,3 +169,20 @@ def test_a_condition_on_what_a_run_names_only_where_it_was_set() -> None:
     for here, there in (("max_norm=0", "max_norm=1"), ("adaptive=false", "adaptive=true")):
         found = [[where_pattern([w]).matches(run) for run in (usual, other)] for w in (here, there)]
         assert found == [[True, False], [False, True]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "fits"),
+    [
+        ("rho=[0.05,0.1]", True),
+        ("rho=[0.1,0.2]", False),
+        ("betas=[0.9,0.999]", True),
+        ("betas=[0.9,0.99]", False),
+        ("optimizer.base=[adam,sgd]", True),
+        ("optimizer.base=sgd", False),
+        ("model=[vgg16,small-cnn]", True),
+    ],
+)
+def test_a_condition_of_several_values_fits_each(condition: str, fits: bool) -> None:
+    settings = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "optimizer": "sam"}
+    assert where_pattern([condition]).matches(RunConfig.from_dict(settings)) == fits
