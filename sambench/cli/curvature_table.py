@@ -34,7 +34,7 @@ def show_curvature(
 
         figures, unread = write_figures(record, store.folder(record.config))
         screen.show(*(f"wrote {figure}" for figure in figures))
-        screen.warn(*unread)
+        screen.warn(*(f"{said}: --again beside --density, or the like, does" for said in unread))
         damaged += unread
 
 

@@ -52,7 +52,7 @@ def _values(key: str, given: Any, path: Path) -> Iterable[tuple[Any, Path]]:
     if key == "optimizer" and given == EVERY:
         items = [info.name for info in optimizers.list()]
     for position, item in enumerate(items):
-        place = (*path, position) if items is given else path
+        place = (*path, position)  # of a single value its path is known alone
         if key == "optimizer" and isinstance(item, Mapping):
             choices = [_choices(name, values, place) for name, values in item.items()]
             _refuse_size(map(len, choices), place)

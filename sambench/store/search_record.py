@@ -100,9 +100,7 @@ def read_search(path: Path) -> SearchRecord | None:
         return decode(SearchRecord, read_sealed(path))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
-    except (UserError, ValueError) as error:
+    except (OSError, UserError, ValueError) as error:
         raise StoreError(f"{path} is no search of this sambench ({error}); {remedy}") from error
 
 

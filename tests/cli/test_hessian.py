@@ -48,6 +48,10 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     drawn = kept.relative_to(tmp_path).with_suffix(".png")
     assert (shown.code, f"wrote {drawn}\n" in shown.out, shown.out.count("wrote")) == (1, True, 1)
     assert f"{file.relative_to(tmp_path)} cannot be read (" in shown.err
+    remedy = call(
+        tmp_path, "hessian", "tiny.yaml", *data, "--again", "--density", "--device", "cpu"
+    )
+    assert (remedy.code, remedy.out.count("wrote")) == (0, 2)
 
 
 def test_trials_of_a_search_are_measured_only_where_they_are_named(

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from sambench.cli.screen import Screen
+from sambench.cli.train import _say_more
 from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
 from sambench.launch.launcher import Launcher, Tally, Watcher, launchers
@@ -126,3 +128,15 @@ def test_what_was_interrupted_before_a_run_began_is_said(launched: Launched) -> 
     assert done.code == 130
     assert "interrupted; run the same command again to continue from here\n" in done.err
     assert "1 of 3 runs are not in the tables: 1 not done." in " ".join(done.out.split())
+
+
+def test_classes_are_named_where_there_are_two(
+    make_record: RecordMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_record()
+    test = {**(made.final or {})["test"], "sensitivity": 0.25}
+    record = made.with_sections(final={**(made.final or {}), "test": test})
+    several = record.with_sections(data={**(record.data or {}), "classes": ["a", "b", "c"]})
+    for one, said in ((record, "sensitivity (of malignant) 0.250"), (several, "sensitivity 0.250")):
+        _say_more(Screen(), one)
+        assert capsys.readouterr().err.splitlines()[0] == said

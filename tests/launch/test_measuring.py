@@ -20,13 +20,15 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
 from sambench.files.arrays import read_arrays
-from sambench.launch.launcher import Watcher
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
+from sambench.launch.unit import conclude
 from sambench.run.measure import JOURNAL
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
+from tests.conftest import RecordMaker, measured
 from tests.forked_processes import Template
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
@@ -218,3 +220,18 @@ def test_a_manifest_tells_all_that_is_wanted(make_manifest: ManifestMaker, tmp_p
     )
     manifest = replace(make_manifest(2), curvature=wanted)
     assert Manifest.read(manifest.write()) == manifest
+
+
+def test_a_process_that_fails_after_its_measurement_spoils_none(
+    make_manifest: ManifestMaker, make_record: RecordMaker
+) -> None:
+    """Unless it was to be measured again, of which a record cannot tell."""
+    manifest = replace(make_manifest(), curvature=Measurement())
+    record = changed(make_record(hessian=measured()), config=manifest.configs[0])
+    Store(manifest.results).save(record)
+    for again, error in ((False, []), (True, ["its minimum was not measured: it was killed"])):
+        tally, wanted = Tally(), Measurement(again=again)
+        told = replace(manifest, curvature=wanted), 0, Watcher(), tally, "it was killed"
+        conclude(*told, raised=True)
+        assert [str(one) for one in tally.errors] == error
+        assert [one.id for one in tally.records] == [record.id] * (not again)

@@ -89,6 +89,14 @@ def test_is_plain_json_and_names_its_definition(data: Batches) -> None:
     assert len(found["batch_spectrum"]["values"]) == 15
 
 
+def test_batches_at_noisy_weights_are_told(data: Batches) -> None:
+    found = section(data, HessianSettings(perturbations=2, sigma=0.5, seed=1))
+    assert (found["perturbations"], found["sigma"]) == (2, 0.5)
+    values = found["batch_spectrum"]["values"]
+    assert len(set(values)) == 2 * len(SIZES)
+    assert "sigma" not in section(data, HessianSettings())
+
+
 def test_batches_can_be_left_out(data: Batches) -> None:
     found = section(data, HessianSettings(batch_stat="none"))
     assert found["definition"] == "none"

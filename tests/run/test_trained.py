@@ -180,6 +180,10 @@ def test_what_cannot_be_predicted_is_named(
             run.predict(given)
     with pytest.raises(UserError, match="sambench list runs"):
         sambench.load_run("nothing", results=paths.results)
+    begun = RunRecord(config=config, status="interrupted")
+    Store(tmp_path).save(begun)
+    with pytest.raises(DataError, match=f"run {config.name} is interrupted; complete it first"):
+        sambench.load_run(config.id, results=tmp_path)
     for device in ("cuda:99", "gpu"):
         with pytest.raises(DeviceError, match=device):
             sambench.load_run(config.id, results=paths.results, device=device)
