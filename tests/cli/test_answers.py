@@ -152,6 +152,13 @@ def test_settings(call: Call) -> None:
         (("hessian", "nosuch", "--quiet"), "no run 'nosuch' in results/runs"),
         (("hessian", "demo"), "no run 'demo' in results/runs; `sambench compare demo` makes its"),
         (("check", "nosuch.py"), "plugin nosuch.py does not exist"),
+        (("compare", "--opt", ","), "--opt names nothing; give names separated by commas"),
+        (("compare", "--measure"), "--measure is for --plan; give both, or neither"),
+        (("compare", "demo", "--opt", "adam"), "--opt does not go with a suite file; write it "),
+        (
+            ("compare", "--set", "base=sgd", "--opt", "adam"),
+            "--set base=sgd: adam has its own base optimizer",
+        ),
         (("train", "--size", "4"), "invalid value for '--size'"),
         (("train", "--epochs"), "option '--epochs' requires an argument; `sambench train --help`"),
         (

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from sambench.cli import app
+from sambench.cli.checking import expanded
 from sambench.cli.launching import check_runs
 from sambench.config.run_config import RunConfig
+from sambench.config.suite_file import read_suite
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Option, sources
-from sambench.errors import SambenchWarning
+from sambench.errors import SambenchWarning, UnpreparedError
+from sambench.store.tree import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from sambench.cli.screen import Screen
     from sambench.store.status import Standing
     from tests.cli.conftest import Call
+    from tests.conftest import RecordMaker
 
 RUN = ["--model", "small-cnn", "--opt", "adam", "--epochs", "1", "--device", "cpu"]
 FEW = Option(default=24, minimum=20, maximum=100, help="number of images")
@@ -188,3 +193,19 @@ def test_no_run_of_a_comparison_fails_for_want_of_weights(call: Call, folder: Pa
 def test_an_optimizer_that_is_named_twice(call: Call) -> None:
     done = call("compare", "--opt", "adam,sam,adam", "--plan")
     assert (done.code, done.err) == (2, "error: --opt names adam twice; keep one\n")
+
+
+def test_folds_are_told_by_the_data_or_else_by_the_records(
+    tmp_path: Path, phantom_data: Path, make_record: RecordMaker
+) -> None:
+    settings = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "split": "folds"}
+    content = {"name": "s", "defaults": settings, "matrix": {"optimizer": "adam"}, "folds": "all"}
+    suite, store = read_suite(content, "s.yaml"), Store(tmp_path)
+    assert [run.fold for run in expanded(suite, phantom_data)] == [1, 2, 3, 4, 5]
+    for fold, changed in ((2, {}), (4, {}), (3, {"image_size": 64}), (None, {"split": "holdout"})):
+        run = RunConfig.from_dict({**settings, "optimizer": "sam", "fold": fold, **changed})
+        store.save(replace(make_record(), config=run))
+    assert [run.fold for run in expanded(suite, tmp_path, store)] == [2, 4]
+    for records in (None, Store(tmp_path / "none")):
+        with pytest.raises(UnpreparedError, match="dataset 'phantom' is not prepared at 32 pixels"):
+            expanded(suite, tmp_path, records)

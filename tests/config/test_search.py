@@ -255,6 +255,7 @@ def test_nothing_is_chosen_before_all_trials_are_done(status: str | None) -> Non
             "search grids sam rho=0.1 is not allowed; allowed: a list",
         ),
         ({"grids": {"sam": {"rho": [-1]}}}, "sam rho=-1 is not allowed; allowed: >= 0"),
+        ({"grids": {"sam": {"rho": []}}}, "the grid of sam needs a list of values for 'rho'"),
         ({"grids": {"sam": []}}, "search grids sam=[] is not allowed; allowed: a mapping"),
     ],
 )

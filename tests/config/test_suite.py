@@ -116,6 +116,29 @@ def test_the_matrix_wins_over_the_defaults() -> None:
     assert [run.epochs for run in expand(matrix={"epochs": [1, 2]})] == [1, 2]
 
 
+MANY = [*range(1, 401)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"matrix": {"epochs": MANY, "batch_size": MANY}}, "160000 combinations are asked for; al"),
+        (
+            {"matrix": {"optimizer": [{"name": "sam", "rho": MANY, "lr": MANY}]}},
+            "160000 combinations are asked for; allowed: at most 100000",
+        ),
+        ({"matrix": {"epochs": MANY}, "seeds": 251}, "100400 runs are asked for; allowed: at most"),
+        (
+            {"matrix": {"optimizer": {"name": "sam", "rho": []}}},
+            "optimizer .rho. is empty; give",
+        ),
+    ],
+)
+def test_what_nobody_can_have_meant_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^here: {said}"):
+        expand(**given)
+
+
 def test_a_single_value_in_the_matrix() -> None:
     assert [run.optimizer["name"] for run in expand(matrix={"optimizer": "sam"})] == ["sam"]
 
@@ -176,6 +199,8 @@ def test_curvature(tmp_path: Path, text: str, hessian: Measurement | None) -> No
         ("name: demo\nseeds: []", f"seeds=[] {SEEDS}"),
         ("name: demo\nseeds: [0, 1, 1]", "seeds has 1 more than once; keep one"),
         ("name: demo\nfolds: [2, 2]", "folds has 2 more than once; keep one"),
+        ("name: demo\nfolds: []", "folds=[] must be all or a list, as in [1, 2]"),
+        ("name: demo\ninclude: [{}]", "include must list settings, not {}"),
         ("name: demo\nmatrix: {lr: [0.1, 1e-1]}", "matrix lr has 0.1 more than once; keep one"),
         ("name: demo\nseeds: [0, -1]", f"seeds=[0, -1] {SEEDS}"),
         ("name: demo\nseeds: true", f"seeds=True {SEEDS}"),
