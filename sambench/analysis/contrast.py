@@ -11,10 +11,10 @@ from sambench.analysis.grouping import build_groups
 from sambench.analysis.groups import REPEATS, Group, Line, Repeat, by_key, repeat, setting_text
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
+from sambench.config.optimizer import unstored
 from sambench.config.run_config import DEFAULTS
 from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
@@ -138,8 +138,8 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 def _settings(record: RunRecord) -> dict[str, Any]:
     """Return a run's settings by path, defaults too, which images it is of, and its own files."""
-    unset = declared(Mechanics).items()  # what its optimizer has where a record does not say it
-    found: dict[str, Any] = {f"optimizer.{name}": rule.default for name, rule in unset}
+    unset = unstored(record.config.optimizer["name"]).items()
+    found: dict[str, Any] = {f"optimizer.{name}": default for name, default in unset}
     for name, value in {**DEFAULTS, **record.config.to_dict()}.items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -666,15 +667,20 @@ def test_sides_of_two_versions_of_a_file_are_told_apart(make_runs: StudyMaker) -
             {"optimizer": {"name": "sam", "weight_decay": 0.01, "max_norm": 1.0}},
             "optimizer.max_norm 0 against 1",
         ),
+        (
+            {"optimizer": {"name": "sam-on", "weight_decay": 0.01, "adaptive": True}},
+            "optimizer.rho 0.5 against 10, optimizer.adaptive False against True",
+        ),
     ],
 )
 def test_a_setting_that_a_record_leaves_out_is_at_its_default(
-    make_record: RecordMaker, settings: dict[str, object], told: str
+    make_record: RecordMaker, settings: dict[str, Any], told: str
 ) -> None:
     """It said "decayed None against matrices", as if nothing had decayed."""
-    sam = {"optimizer": {"name": "sam", "weight_decay": 0.01}}
+    name = settings.get("optimizer", {}).get("name", "sam")
+    left_out = {"optimizer": {"name": name, "weight_decay": 0.01}}
     usual, other = (
-        [make_record(**{**sam, **own}, seed=s) for s in range(6)] for own in ({}, settings)
+        [make_record(**{**left_out, **own}, seed=s) for s in range(6)] for own in ({}, settings)
     )
     study, _ = contrast_runs(usual, other, [find_metric("accuracy")], names=("one", "other"))
     assert study.groups[0].title.endswith(f"({told})")
