@@ -282,7 +282,8 @@ def _time_left(left: Forecast, coming: int, places: Sequence[str], runs_per_job:
     said += f", up to {coming} tuned ones to come among them, " if coming else ", "
     if left.finished:
         said += f"at the pace of {counted(left.finished, 'finished run')} on {' and '.join(places)}"
-        said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
+        more = counted(left.unknown, "more run")
+        said += f"; nothing finished tells of {more}" * bool(left.unknown)
     else:
         said += "by timed steps; start-up and validation come on top"
     if left.unmeasured:

@@ -209,3 +209,13 @@ def test_folds_are_told_by_the_data_or_else_by_the_records(
     for records in (None, Store(tmp_path / "none")):
         with pytest.raises(UnpreparedError, match="dataset 'phantom' is not prepared at 32 pixels"):
             expanded(suite, tmp_path, records)
+
+
+def test_a_plan_names_weights_and_sizes_that_are_not_there(call: Call) -> None:
+    assert call("prepare", "phantom", "--size", "32", "--quiet").code == 0
+    settings = f"dataset: phantom, image_size: 64, model: small-cnn, weights: '{'0' * 64}'"
+    Path("s.yaml").write_text(f"name: s\ndefaults: {{{settings}}}\nmatrix: {{optimizer: adam}}\n")
+    told = call("compare", "s.yaml", "--plan", columns=300)
+    assert (told.code, "to do: 1 of 1 runs" in told.out) == (0, True)
+    assert "phantom is needed at 64 pixels but prepared only at 32: choose --size 32" in told.err
+    assert f"the weights of sha256 {'0' * 64} are not kept in data/prepared/.weights;" in told.err

@@ -93,11 +93,25 @@ def test_what_all_names_begin_with_is_said_once_where_room_is_short(
 def test_headings_are_shown_as_they_are_and_numbers_to_the_right(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Screen().listing(("", "[red]", "all"), [("fold 1", "2", "10")], numbers=True)
+    Screen().listing(("", "[red]", "all"), [("fold 1", "2", "10"), ("all", "3", "4")], numbers=True)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "        [red]  all",
         "fold 1      2   10",
+        "all         3    4",
     ]
+
+
+def test_a_long_listing_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sambench.cli.screen.LONG_LISTING", 2)
+    Screen().listing(("name", "state"), [(f"run-{n}", "bad\x1b[2J") for n in (8, 9, 10)], "runs")
+    assert capsys.readouterr().out.splitlines() == [
+        *("runs", "name    state"),
+        *(f"run-{n:<2}  bad\\x1b[2J" for n in (8, 9, 10)),
+    ]
+    Screen(quiet=True).listing(("name",), [("a",)] * 3)
+    assert capsys.readouterr().out == ""
 
 
 def test_letters_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -16,9 +17,11 @@ from msgspec.structs import replace
 from PIL import Image
 from typer.testing import CliRunner
 
+from sambench.analysis.time_estimates import Forecast
 from sambench.cli import app, study
 from sambench.cli.launching import Request
 from sambench.cli.screen import Screen
+from sambench.cli.study import _time_left
 from sambench.errors import ConfigError, UserError
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
@@ -295,3 +298,13 @@ def test_a_launcher_that_is_none_is_told_with_its_line(
         done = CliRunner().invoke(app, command)
         assert isinstance(done.exception, ConfigError)
         assert str(done.exception).startswith(f"study.yaml:7: {said}")
+
+
+def test_the_time_of_measuring_that_nothing_tells_comes_on_top() -> None:
+    left = Forecast(seconds=90.0, known=2, unknown=1, unmeasured=2, finished=3, longest=60.0)
+    said = _time_left(left, 0, ["a CPU"], None)
+    assert said.endswith(
+        "on a CPU; nothing finished tells of 1 more run; the curvature of 2 runs comes on top"
+    )
+    left = dataclasses.replace(left, unmeasured=0)
+    assert "curvature" not in _time_left(left, 0, ["a CPU"], None)
