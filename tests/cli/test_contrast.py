@@ -242,9 +242,11 @@ def test_what_cannot_be_compared(
     compare, tmp_path: Path, make_record: RecordMaker, sides: tuple[str, str], said: str
 ) -> None:
     store(tmp_path / "results", make_record, "demo", "abc123")
+    Store(tmp_path / "results").save(make_record(seed=9))  # of `train`, so of no suite
     code, out, err = compare(*sides)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {said}")
+    assert "suites with runs in results: demo; optimizers: " in err or "smm" not in sides
     assert err.count("\n") == 1
 
 

@@ -269,3 +269,7 @@ def test_what_a_plan_says_of_a_job() -> None:
     soon = waiting._replace(start="2030-01-01T08:00:00")
     assert str(soon) == "queued as 26_3 (Priority, start 2030-01-01T08:00:00)"
     assert str(waiting._replace(state="RUNNING", node="gpu7")) == "running as 26_3 on gpu7"
+    assert slurm._summary([waiting, soon, soon._replace(reason="None", state="RUNNING")]) == (
+        "Slurm: 2 pending, 1 running (Priority), next start 2030-01-01T08:00:00"
+    )
+    assert slurm._summary([waiting]) == "Slurm: 1 pending (Priority)"
