@@ -99,14 +99,13 @@ def launch(screen: Screen, standings: Sequence[Standing], request: Request) -> i
     cut = tally.interrupted or any(record.status == INTERRUPTED for record in tally.records)
     if tally.errors or tally.elsewhere:
         now = replace(request, retry=()).standings(todo)
-        states = counts(now)
-        for state in (FAILED, DAMAGED):
-            if number := states.get(state):
-                screen.warn(f"{number} {state}; `--retry {state}` does them again")
+        states, undone = counts(now), counts(pending(now))
+        told = [(states.get(s), f"{s}; `--retry {s}` does them again") for s in (FAILED, DAMAGED)]
+        told.append((undone.get(COMPLETED), "left to measure; the same command goes on"))
+        screen.warn(*(f"{number} {said}" for number, said in told if number))
         held = [s.config for s in now if s.state == RUNNING]
         others = [config.name for config in held if config in tally.elsewhere]
-        open_still = any(s.state in (INTERRUPTED, COMPLETED) for s in pending(now))
-        cut |= len(held) > len(others) or open_still
+        cut |= len(held) > len(others) or INTERRUPTED in undone
         failures += sum(s.state != COMPLETED or s.action != "skip" for s in now)
         if others:
             screen.warn(

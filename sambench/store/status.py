@@ -128,8 +128,10 @@ class Survey:
         damage: Exception | None
         record, damage = (known, None) if known else self.store.look(config)
         bound = (record and record.artifacts) or {}
+        left = record and self._wanted(config, record.hessian)
+        used = left or (record and not record.has_shifts(config.shifts))
         for name, sha256 in bound.items() if DAMAGED in self.retry else ():
-            if name == WEIGHTS and not (folder / name).exists():  # they need not be kept
+            if name == WEIGHTS and not (used or (folder / name).exists()):  # they may be deleted
                 continue
             try:
                 read_checked(folder / name, sha256)

@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from sambench.cli.screen import Screen
 from sambench.cli.train import _say_more
 from sambench.config.run_config import RunConfig
+from sambench.data.prepared import prepared_fingerprint
 from sambench.errors import RunFailed
 from sambench.launch.launcher import Launcher, Tally, Watcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.cli.test_commands import Outcome, call
-from tests.conftest import RecordMaker
+from tests.conftest import RecordMaker, measured
 
 ONE = ("compare", "--dataset", "phantom", "--size", "32", "--model", "small-cnn", "--opt", "adam")
 
@@ -66,19 +67,19 @@ def launched(
 ) -> Launched:
     """Compare three runs, of which the others do the last two and somehow leave the first."""
 
-    def compare(leave: Callable[[Store, RunConfig, Tally], None]) -> Outcome:
+    def compare(leave: Callable[[Store, RunConfig, Tally], None], *more: str) -> Outcome:
         def launch(manifest: Manifest, options: object, watcher: Watcher) -> Tally:
             store, tally = Store(manifest.results), Tally()
             first, *rest = manifest.configs
             leave(store, first, tally)
             for config in rest:
-                store.save(replace(make_record(), config=config))
+                store.save(replace(make_record(hessian=measured()), config=config))
                 tally.count(config, store.load(config), watcher)
             return tally
 
         double = Launcher(name="elsewhere", summary="", launch=launch)
         monkeypatch.setattr(launchers, "get", lambda name: double)
-        return call(tmp_path, *THREE, "--data", str(phantom_data))
+        return call(tmp_path, *THREE, *more, "--data", str(phantom_data))
 
     return compare
 
@@ -118,6 +119,22 @@ def test_what_helps_is_told_by_the_files(launched: Launched, state: str, said: s
     done = launched(leave)
     assert (done.code, done.err.splitlines(keepends=True)[2:]) == (1, [said])
     assert f"1 of 3 runs are not in the tables: 1 {state}." in " ".join(done.out.split())
+
+
+def test_a_measurement_that_failed_is_not_called_interrupted(
+    launched: Launched, make_record: RecordMaker, phantom_data: Path
+) -> None:
+    """The same command may end alike, as where weights are gone."""
+    now = prepared_fingerprint(phantom_data, "phantom", 32)
+
+    def leave(store: Store, config: RunConfig, tally: Tally) -> None:
+        record = replace(make_record(), config=config)
+        store.save(record.with_sections(data={**(record.data or {}), "fingerprint": now}))
+        tally.errors.append(RunFailed("it has no weights"))
+
+    done = launched(leave, "--hessian")
+    assert (done.code, "interrupted" in done.err) == (1, False)
+    assert "\n1 left to measure; the same command goes on\n" in done.err
 
 
 def test_what_was_interrupted_before_a_run_began_is_said(launched: Launched) -> None:

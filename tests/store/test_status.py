@@ -254,7 +254,8 @@ def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
 ) -> None:
     """Reading the weights of thousands of runs is no part of a plan; where they are used, it is.
 
-    Weights are large and may be deleted; anything else that is gone is damage too.
+    Weights are large and may be deleted where nothing is left to measure; anything else that is
+    gone is damage too.
     """
     record = make_record()
     folder = store.folder(record.config)
@@ -263,6 +264,7 @@ def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
     store.save(replace(record, artifacts=bound))
     retry = ("damaged",)
     assert standing(store, record, retry=retry) == ("completed", "skip")
+    assert standing(store, record, retry=retry, curvature=Measurement()) == ("damaged", "run again")
     (folder / "history.jsonl").write_text('{"epoch": 2}\n')
     assert standing(store, record) == ("completed", "skip")
     found = Survey(store=store, retry=retry).of([record.config])[0]
