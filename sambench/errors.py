@@ -112,8 +112,6 @@ class SambenchWarning(UserWarning):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `": did you mean 'sam'?"` for the closest known names, in whatever capitals, or ""."""
-    if len(name) > LONGEST_NAME:
-        return ""
     spelled: dict[str, str] = {}
     for other in known:
         spelled.setdefault(other.casefold(), other)
@@ -122,10 +120,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     found = alike if not begun or {*begun} & {*alike} else begun[:3]
     close = [spelled[match] for match in found]
     return f": did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
-
-
-LONGEST_NAME = 200
-"""Letters up to which it is worth looking for a name that is alike."""
 
 
 def shown(value: object) -> str:

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_origin
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from sambench.errors import LONGEST_NAME, ConfigError, did_you_mean, shown
+from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.description import allowed, parts_of
 
 T = TypeVar("T")
@@ -230,6 +230,6 @@ class _Search:
 
     def _spelled(self, path: Path) -> str:
         return self.joint.join(
-            name if name.isprintable() and len(name) < LONGEST_NAME else shown(name)
+            name if name.isprintable() and len(name) < 200 else shown(name)
             for name in map(str, path)
         )

@@ -213,9 +213,7 @@ class Store:
             for pattern in patterns
             if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
-        messages = self.records(dict.fromkeys(names))[1]
-        told = ("damaged", "upgrade")
-        return [t if any(word in t for word in told) else f"damaged: {t}" for t in messages]
+        return self.records(dict.fromkeys(names))[1]
 
     def names(self) -> list[str]:
         """Return what lies in the folder of runs, in order; nothing where there is none."""
