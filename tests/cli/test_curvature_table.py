@@ -13,6 +13,7 @@ from sambench.cli.curvature_table import (
     curvature_method,
     curvature_rows,
     run_row,
+    study_rows,
     summary_rows,
 )
 
@@ -112,3 +113,17 @@ def test_the_sharpest_layers_are_shown_first_and_the_rest_counted() -> None:
     names = [row[0] for row in rows if row[0].endswith(": top eigenvalue")]
     assert names[1] == "11: top eigenvalue"
     assert rows[-1] == ("2 flatter layers", "", "in the run's record", "")
+
+
+def test_pictures_say_what_overflowed_and_did_not_converge() -> None:
+    line = {
+        **{"loss": 0.5, "highest_loss": 2.0, "overflowed": 0, "converged": None},
+        **{"gradient_equivalents": 3.0, "samples": 8, "batch_norm": "eval"},
+    }
+    plane = {**line, "loss": None, "overflowed": 3, "converged": False}
+    what, images = "loss at the weights and the highest", "3 gradients; 8 images, batch norm eval"
+    doubts = "3 points overflow, eigenvectors not converged"
+    assert list(study_rows({"landscape": {"eigenvectors": plane, "line": line}})) == [
+        ("landscape", "0.5 .. 2", "", f"line: {what}, {images}"),
+        ("landscape", "overflow .. 2", "", f"eigenvectors: {what}, {doubts}, {images}"),
+    ]

@@ -314,3 +314,14 @@ def test_a_plan_of_runs_that_have_a_claim_writes_nothing(
     before = sorted(path.name for path in store.root.rglob("*"))
     standing(store, record)
     assert sorted(path.name for path in store.root.rglob("*")) == before
+
+
+def test_the_code_of_a_run_is_its_version_and_its_commit_where_there_was_one(
+    store: Store, make_record: RecordMaker
+) -> None:
+    made = make_record()
+    for git, code in (("abc", "0.1 at abc"), (None, "0.1")):
+        here = {**(made.environment or {}), "sambench": "0.1", "git": git}
+        store.save(made.with_sections(environment=here))
+        assert Survey(store=store).of([made.config])[0].code == code
+    assert Survey(store=store).of([make_record(seed=1).config])[0].code == ""
