@@ -325,6 +325,7 @@ def test_the_curvature_of_a_study_says_which_of_its_runs_are_not_there(
     adam, _ = runs
     call("compare", "s.yaml", "--device", "cpu")  # keeps its plan
     settings = ("--samples", 8, "--set", "trace_tol=0.9", "--device", "cpu")
+    assert "runs of study" not in call("hessian", "study", *settings, columns=300).err
     adam.rename(adam.parents[1] / "elsewhere")
     done = call("hessian", "study", *settings, columns=300)
     assert (done.code, done.err.splitlines()[0]) == (0, "1 of 2 runs of study are there")

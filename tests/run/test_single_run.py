@@ -87,6 +87,12 @@ def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Pa
     assert record.cost["gradient_evaluations"] == 2 * record.cost["steps"] == 16
     assert record.sharpness is not None
     assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
+    with np.load(folder / "predictions.npz") as tested:
+        right = (tested["probabilities"].argmax(axis=1) == tested["labels"]).mean()
+    assert record.final is not None
+    gap = record.final["train"]["accuracy"] - right
+    assert record.final["generalization_gap"] == pytest.approx(gap, rel=1e-12)
+    assert right > 0
 
 
 def test_the_memory_of_a_gpu_is_free_of_earlier_runs_before_images_go_there(
