@@ -108,10 +108,8 @@ def main() -> None:
     sys.exit(code)
 
 
-def _spelled(error: UnicodeError) -> tuple[str, int]:
+def _spelled(error: Any) -> tuple[str, int]:
     """Return what stands for a character that a terminal's encoding does not have."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
     return "".join(PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
 
 
