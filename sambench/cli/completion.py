@@ -41,7 +41,7 @@ def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
     from sambench.config.suite_file import shipped_suites
 
     yield from ((name, "shipped") for name in shipped_suites())
-    beside = Path(incomplete).parent if "/" in incomplete else Path()
+    beside = Path(f"{incomplete}*").parent
     for path in sorted((*beside.glob("*.yaml"), *Path().glob("suites/*.yaml"))):
         yield str(path), "a file"
 

@@ -117,3 +117,16 @@ def test_the_help_says_how_to_install_it(capsys: pytest.CaptureFixture[str]) -> 
     from sambench.cli import app
 
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_suite_files_are_offered_of_the_folder_that_is_typed(
+    complete: Complete, tmp_path: Path
+) -> None:
+    for name in ("own.yaml", "mine/owner.yaml", "suites/own.yaml", "mine/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert complete("compare", "own") == ["own.yaml"]
+    assert complete("compare", "mine/") == ["mine/owner.yaml"]
+    assert complete("compare", "mine/ow") == ["mine/owner.yaml"]
+    assert complete("compare", "sui") == ["suites/own.yaml"]
+    assert complete("compare", f"{tmp_path}/o") == [f"{tmp_path}/own.yaml"]
