@@ -49,7 +49,7 @@ def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
 def _runs(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Offer runs by the names of their folders: records are not read."""
     runs = Path(context.params.get("results") or "results", "runs")
-    return ((path.name, "") for path in sorted(runs.iterdir()))
+    return ((path.name, "") for path in sorted(runs.glob("*")))
 
 
 def _devices(context: typer.Context, incomplete: str) -> Iterator[Named]:

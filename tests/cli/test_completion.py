@@ -128,5 +128,5 @@ def test_suite_files_are_offered_of_the_folder_that_is_typed(
     assert complete("compare", "own") == ["own.yaml"]
     assert complete("compare", "mine/") == ["mine/owner.yaml"]
     assert complete("compare", "mine/ow") == ["mine/owner.yaml"]
-    assert complete("compare", "sui") == ["suites/own.yaml"]
+    assert complete("report", "sui") == ["suites/own.yaml"]
     assert complete("compare", f"{tmp_path}/o") == [f"{tmp_path}/own.yaml"]
