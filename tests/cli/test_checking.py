@@ -219,3 +219,15 @@ def test_a_plan_names_weights_and_sizes_that_are_not_there(call: Call) -> None:
     assert (told.code, "to do: 1 of 1 runs" in told.out) == (0, True)
     assert "phantom is needed at 64 pixels but prepared only at 32: choose --size 32" in told.err
     assert f"the weights of sha256 {'0' * 64} are not kept in data/prepared/.weights;" in told.err
+
+
+def test_each_dataset_is_looked_at_for_the_splits_of_its_own_runs(call: Call) -> None:
+    for name in ("phantom", "other"):
+        assert call("prepare", "phantom", "--name", name, "--size", "32", "--quiet").code == 0
+    grids = "[{dataset: phantom}, {dataset: other, split: kfold-12}]"
+    settings = "{image_size: 32, model: small-cnn, optimizer: adam}"
+    Path("s.yaml").write_text(f"name: s\ndefaults: {settings}\ninclude: {grids}\nfolds: all\n")
+    told = call("compare", "s.yaml", "--plan", columns=300)
+    assert (told.code, "to do: 13 of 13 runs" in told.out) == (0, True)
+    assert "other: split kfold-12: no image of benign is in 3 of the 12 test parts" in told.err
+    assert "phantom: " not in told.err
