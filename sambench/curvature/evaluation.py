@@ -101,21 +101,6 @@ def tracking_layers(model: nn.Module) -> list[_BatchNorm]:
 
 
 @contextmanager
-def accumulating(layers: Sequence[_BatchNorm], share: float) -> Iterator[None]:
-    """Let a pass update the running statistics: the batch's count by `share`, the old ones less.
-
-    With the share n_b / (n_1 + ... + n_b) for batch b, the statistics after a whole pass are the
-    means over batches weighted by samples, and what they were before is forgotten.
-    """
-    with ExitStack() as stack:
-        for layer in layers:
-            stack.callback(setattr, layer, "training", layer.training)
-            stack.callback(setattr, layer, "momentum", layer.momentum)
-            layer.training, layer.momentum = True, share
-        yield
-
-
-@contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
     """Turn off autocast, TF32 and reduced-precision float32 kernels, and restore them on leaving.
 

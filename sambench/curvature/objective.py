@@ -18,7 +18,6 @@ from sambench.curvature.evaluation import (
     Batch,
     Batches,
     Loss,
-    accumulating,
     exact_arithmetic,
     in_double,
     isolated,
@@ -203,13 +202,18 @@ class Objective:
 
     @torch.inference_mode(False)
     def statistics_at(self, weights: Named) -> dict[str, Tensor]:
-        """Return the buffers, with statistics measured in one pass, batches weighted by samples."""
+        """Return the buffers, with statistics measured in one pass, batches weighted by samples.
+
+        As n_b / (n_1 + ... + n_b) of what batch b sees goes into them, nothing before is left.
+        """
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         layers, seen = tracking_layers(self.model), 0
         for index, count in enumerate(self.batch_sizes if layers else ()):
             inputs, _ = self.load(index)
             seen += count
-            with self.isolated(), torch.no_grad(), accumulating(layers, count / seen):
+            with self.isolated(), torch.no_grad():
+                for layer in layers:
+                    layer.training, layer.momentum = True, count / seen
                 self._run(inputs, {**weights, **buffers})
         return buffers
 

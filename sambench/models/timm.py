@@ -24,9 +24,7 @@ def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Modu
     try:
         try:
             network = create(pretrained=pretrained, img_size=image_size)
-        except TypeError as error:  # it has no such setting
-            if "img_size" not in str(error):
-                raise
+        except TypeError:  # it has no such setting
             network = create(pretrained=pretrained)
         with torch.no_grad():
             network.eval()(torch.zeros(1, CHANNELS, image_size, image_size))

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.optim.method import ATTRIBUTES, OptimizerInfo
 from sambench.optim.oracle import Closure
@@ -255,17 +254,6 @@ def _(info: OptimizerInfo) -> None:
     losses = trial.closure.losses
     if len(losses) > 1 and losses[0] == losses[-1]:
         raise Broken("the last pass saw the unperturbed weights")
-
-
-@_rule("hyperparameters refuse what lies outside their range")
-def _(info: OptimizerInfo) -> None:
-    for name, hyperparameter in info.hyperparameters.items():
-        wrong: Any = "no such choice" if hyperparameter.choices else float("nan")
-        try:
-            _Trial(info, **{name: wrong})
-        except ConfigError:
-            continue
-        raise Broken(f"{name}={wrong!r} was accepted")
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -179,7 +179,6 @@ class Modules:
             id(parameter): (module, name)
             for module in self._modules
             for name, parameter in module._parameters.items()
-            if parameter is not None
         }
 
     def _warn_of_unseen(self) -> None:

@@ -77,6 +77,38 @@ def test_a_custom_function_that_hides_its_input_is_found_and_named() -> None:
         operator_of(model)
 
 
+class Telling(nn.Module):
+    """It is given more than images: words, a number, nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat, self.words, self.head = nn.Flatten(), nn.Embedding(5, 4), nn.Linear(12, 4)
+        self.culprit = Told()
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = self.words(self.flat(x)).flatten(1)
+        return self.head(self.culprit(words, 2, places=x, mask=None))
+
+
+class Told(nn.Module):
+    def forward(self, x: Tensor, times: int, *, places: Tensor, mask: None) -> Tensor:
+        return times * Hiding.apply(x)
+
+
+def test_the_culprit_is_named_whatever_else_it_is_given() -> None:
+    data = [(torch.arange(12).reshape(4, 3) % 5, torch.tensor([0, 1, 2, 3]))]
+    with pytest.raises(CurvatureError, match=r"wrong second derivative in culprit \(Told\)"):
+        HessianOperator(build(Telling), functional.cross_entropy, data)
+
+
+def test_a_loss_with_a_wrong_second_derivative_is_not_laid_on_a_module() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(Hiding.apply(outputs), targets)
+
+    with pytest.raises(CurvatureError, match="wrong second derivative in the model or its loss"):
+        operator_of(build(mlp), loss)
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_weight_norm_has_right_second_derivatives(old: bool) -> None:
     # the fused operation's own are wrong: gradgradcheck fails on it (torch 2.14, CPU)

@@ -18,7 +18,7 @@ from sambench.curvature import (
     step_sharpness,
     worst_case_sharpness,
 )
-from sambench.curvature.sharpness import on_normalised_logits, recut
+from sambench.curvature.sharpness import Ball, maximise, on_normalised_logits, recut
 from sambench.errors import CurvatureError
 
 from .cases import (
@@ -150,6 +150,21 @@ def test_a_maximum_is_no_sharper_than_itself() -> None:
     assert found.value == 0
 
 
+def test_an_ascent_that_rises_but_finds_nothing_better_goes_back_with_half_the_step() -> None:
+    """The second of Auto-PGD's conditions, after the eighth step; then, after 11, the first."""
+    source, asked, up = torch.Generator(), list[Tensor](), torch.tensor([1.0, 0.0]).double()
+
+    def function(point: Tensor) -> tuple[float, Tensor]:
+        asked.append(point)
+        return (0.0 if len(asked) == 1 else len(asked) - 99.0), up
+
+    found = maximise(function, torch.zeros_like(up), Ball(4.0, 2, up, source), 20)
+    assert found == 0.0
+    back = [number for number, point in enumerate(asked) if point[0] != 4.0]
+    # from the start again: 0.75 of a step that was 2 x 4 and is 4, then 2
+    assert [(n, float(asked[n][0])) for n in back[:3]] == [(0, 0.0), (9, 3.0), (12, 1.5)]
+
+
 def test_more_starts_find_no_less() -> None:
     model, data = build(mlp), batches((8, 3), (6,))
     arguments = (model, functional.cross_entropy, data, 1.0)
@@ -175,6 +190,7 @@ def test_the_average_case_of_a_quadratic_is_half_the_trace(adaptive: bool) -> No
     variance = 0.5 * 0.3**4 * float(((scale[:, None] * matrix * scale) ** 2).sum())
     assert found.stderr == pytest.approx(math.sqrt(variance / 400), rel=0.3)
     assert found.cost.forward_passes == 1 + 2 * 400
+    assert found.definition == ("average-case-adaptive" if adaptive else "average-case")
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -203,6 +219,7 @@ def test_the_step_of_sam(adaptive: bool) -> None:
     assert found.loss == pytest.approx(float(function(weights)))
     assert (found.cost.gradients, found.cost.forward_passes) == (1, 1)
     assert found.cost.gradient_equivalents == pytest.approx(4 / 3)
+    assert found.definition == ("asam-step" if adaptive else "sam-step")
 
 
 def test_the_worst_case_is_no_less_than_the_step() -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sambench.curvature.objective import BatchNorm
@@ -17,6 +17,7 @@ from sambench.errors import CurvatureError
 from .cases import (
     Attention,
     ConvNet,
+    Loss,
     batches,
     build,
     flat_weights,
@@ -133,8 +134,18 @@ def test_overflow_is_infinite() -> None:
         surface.loss(surface.center * 1e25)
 
 
-def test_regression_has_no_accuracy() -> None:
-    model = build(lambda: nn.Linear(6, 1))
-    data = [(x, torch.zeros(len(x), 1)) for x, _ in batches((4,), (6,))]
-    surface = LossSurface(model, functional.mse_loss, data)
+@pytest.mark.parametrize(
+    ("shape", "targets", "loss"),
+    [
+        ((2, 3), torch.zeros(4, 2, 3), functional.mse_loss),
+        ((6,), torch.zeros(4, 6), functional.cross_entropy),
+        ((2, 3), torch.zeros(4, 3).long(), functional.cross_entropy),  # classes of places in images
+    ],
+)
+def test_without_one_class_for_each_sample_there_is_no_accuracy(
+    shape: tuple[int, ...], targets: Tensor, loss: Loss
+) -> None:
+    model = build(lambda: nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, shape)))
+    data = [(x, targets) for x, _ in batches((4,), (6,))]
+    surface = LossSurface(model, loss, data)
     assert math.isnan(surface.at(surface.center).accuracy)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 from sambench.errors import ModelError, UnknownNameError
-from sambench.models.model import build_model, find_model, models
+from sambench.models.model import Model, build_model, find_model, models
 
 PARAMETERS = {
     "small-cnn": 79_378,
@@ -46,6 +50,16 @@ def test_the_small_stem_leaves_positions_for_the_residual_blocks(size: int) -> N
     assert features.shape[-2:] == (32, 32)
 
 
+@pytest.mark.parametrize(("size", "sides"), [(32, [16, 8, 4, 4]), (64, [16, 8, 4, 4])])
+def test_the_small_network_halves_the_side(size: int, sides: list[int]) -> None:
+    model = build_model("small-cnn", classes=2, image_size=size, pretrained=False)
+    x, found = torch.zeros(1, 3, size, size), []
+    for layer in model.eval():
+        x = layer(x)
+        found += [x.shape[-1]] if isinstance(layer, nn.MaxPool2d) else []
+    assert [*found, model[:-3](torch.zeros(1, 3, size, size)).shape[-1]] == sides
+
+
 @pytest.mark.parametrize("name", ["timm:resnet10t", "timm:vit_tiny_patch16_224"])
 def test_any_timm_model(name: str) -> None:
     model = build_model(name, classes=5, image_size=64, pretrained=False)
@@ -64,9 +78,10 @@ def test_an_unknown_timm_model(name: str, near: str) -> None:
         find_model(f"timm:{name}")
 
 
-def test_an_unknown_model() -> None:
-    with pytest.raises(UnknownNameError, match="unknown model 'resnet5': did you mean 'resnet50'"):
-        find_model("resnet5")
+@pytest.mark.parametrize("name", ["resnet5", "tim:resnet50"])
+def test_an_unknown_model(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"unknown model '{name}': did you mean 'resnet50'"):
+        find_model(name)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +107,23 @@ def test_a_timm_model_that_refuses_the_size(name: str, reason: str, usual: int) 
         build_model(f"timm:{name}", classes=2, image_size=28, pretrained=False)
 
 
+@pytest.mark.parametrize("blank", [None, lambda classes, size: nn.Identity()])
+def test_a_network_that_is_filled_later_asks_for_no_published_weights(
+    monkeypatch: pytest.MonkeyPatch, blank: Any
+) -> None:
+    asked: list[bool] = []
+
+    def build(classes: int, size: int, pretrained: bool) -> nn.Module:
+        asked.append(pretrained)
+        return nn.Linear(1, 1)
+
+    entry = Model(name="own", summary="", weights="own", build=build, blank=blank)
+    monkeypatch.setitem(models._entries, "own", entry)
+    for pretrained, filled in ((True, False), (True, True), (False, False)):
+        build_model("own", classes=2, image_size=64, pretrained=pretrained, filled=filled)
+    assert asked == ([False, True, False] if blank is None else [True, False])
+
+
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     def offline(*args: object, **settings: object) -> None:
         raise OSError("no network")
@@ -107,13 +139,20 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: o
 
 
 @pytest.mark.parametrize(
-    ("name", "middle"),
-    [("timm:tf_efficientnet_lite0", 0.5), ("resnet50", 0.485), ("vit-small", 0.5)],
+    ("name", "middle", "address"),
+    [
+        ("timm:tf_efficientnet_lite0", 0.5, "huggingface.co/timm/tf_efficientnet_lite0.in1k/"),
+        ("timm:legacy_seresnet18", 0.485, "github.com/.*/seresnet18-4bb0ce65.pth"),
+        ("resnet50", 0.485, "download.pytorch.org/models/resnet50-.*"),
+        ("vit-small", 0.5, "huggingface.co/timm/vit_small_patch16_224.augreg_in21k_ft_in1k/"),
+    ],
 )
-def test_pixels_are_scaled_as_the_published_weights_expect(name: str, middle: float) -> None:
+def test_pixels_are_scaled_as_the_published_weights_expect(
+    name: str, middle: float, address: str
+) -> None:
     model = find_model(name)
     assert model.pixels()[0][0] == middle
-    assert model.address().startswith("https://")
+    assert re.match(f"https://{address}", model.address())
 
 
 @pytest.mark.parametrize("name", ["small-cnn", "timm:darknet17"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -63,7 +64,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no optimizer": ({"base": nn.Linear}, "is not a torch.optim.Optimizer"),
     "close name": ({"rh": 0.1}, "sam on adam has no hyperparameter 'rh': did you mean 'rho'"),
     "range": ({"lr": -1.0}, "adam lr=-1.0 is not allowed; allowed: >= 0"),
+    "no number": ({"rho": math.nan}, "sam rho=nan is not allowed; allowed: >= 0"),
     "type": ({"betas": 0.9}, "adam betas=0.9 is not allowed; expected like [0.9,0.999]"),
+    "number": ({"betas": (0.9,)}, "adam betas=(0.9,) is not allowed; expected like [0.9,0.999]"),
     "betas": ({"betas": (0.9, 5)}, "adam betas=5 is not allowed; allowed: [0, 1)"),
     "what torch refuses": (
         {"base": "sgd", "nesterov": True},

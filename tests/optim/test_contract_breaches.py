@@ -84,6 +84,13 @@ class Random(Faithful):
         return g_a.mul_(1.0 + noise)
 
 
+class Undefined(Faithful):
+    """Its direction is no number."""
+
+    def direction(self, gradient: Any) -> Any:
+        return super().direction(gradient).mul_(float("nan"))
+
+
 class PerGroup(Faithful):
     """It takes a norm of its own for each parameter group."""
 
@@ -122,6 +129,79 @@ class Annealed(Faithful):
         left = 1.0 - self.next_step() / self.optimizer.total_steps  # type: ignore[operator]
         g = gradient()
         return gradient(at=g, by=left * self.rho / (g.norm() + EPSILON))
+
+
+class Ahead(Faithful):
+    """Its first pass is elsewhere, so its loss is another point's."""
+
+    def direction(self, gradient: Any) -> Any:
+        return gradient(at=gradient(at=gradient.weights, by=0.1, keep=True), by=self.rho)
+
+
+class Decaying(Faithful):
+    """It shrinks all weights itself, whatever the learning rate, the frozen ones too."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = super().direction(gradient)
+        for group in self.optimizer.param_groups:
+            torch._foreach_mul_(group["params"], 0.999)
+        return g
+
+
+class Swapping(Faithful):
+    """It gives the weights other memory."""
+
+    def direction(self, gradient: Any) -> Any:
+        for parameter in gradient.parameters:
+            parameter.data = parameter.data.clone()
+        return super().direction(gradient)
+
+
+class Swallowing(Faithful):
+    """It goes on with the clean gradient where the perturbed pass fails."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = gradient()
+        try:
+            return gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)
+        except MemoryError:
+            return g
+
+
+class Clamping(Faithful):
+    """It makes numbers of what is not finite."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = super().direction(gradient)
+        for tensor in g.tensors:
+            torch.nan_to_num_(tensor, posinf=1.0)
+        return g
+
+
+class Direct(Faithful):
+    """It calls the closure itself."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = super().direction(gradient)
+        with torch.enable_grad():
+            gradient.closure()
+        return g
+
+
+class Seeded(Faithful):
+    """It seeds torch's generator, in each step alike."""
+
+    def direction(self, gradient: Any) -> Any:
+        torch.manual_seed(0)
+        return super().direction(gradient)
+
+
+class Unmoved(Faithful):
+    """Both of its passes are at the weights themselves."""
+
+    def direction(self, gradient: Any) -> Any:
+        gradient()
+        return gradient()
 
 
 class Shadowing(Faithful):
@@ -169,7 +249,19 @@ def test_what_a_method_may_do_is_no_breach(
         (Drifting, "a pass that raises leaves the weights alone"),
         (Climbing, "it lowers the loss of a batch it is shown again and again"),
         (Random, "two runs give the same bits"),
+        (Random, "a resumed run gives the bits of an uninterrupted one"),
+        (Undefined, "two runs give the same bits"),
         (PerGroup, "parameter groups with equal settings change nothing"),
+        (Ahead, "it returns the loss at the weights before the step"),
+        (Decaying, "frozen parameters stay"),
+        (Decaying, "a schedule acts on the real learning rate"),
+        (Swapping, "weights are restored bit for bit after every pass"),
+        (Swallowing, "a pass that raises leaves the weights alone"),
+        (Clamping, "a step that is not finite can be skipped"),
+        (Direct, "batch statistics come from the clean pass alone"),
+        (Direct, "dropout masks can be replayed"),
+        (Seeded, "dropout masks can be replayed"),
+        (Unmoved, "it works under autocast"),
         (Shadowing, "it lowers the loss of a batch it is shown again and again"),
     ],
 )

@@ -14,11 +14,13 @@ from torch import Tensor, distributed, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import weight_norm as old_weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SAM, build
 from sambench.optim.contract import batch, closure_of, flat, network
-from sambench.optim.modules import is_normalization
+from sambench.optim.modules import Modules, is_normalization
 
 Loss = Callable[[], Tensor]
 
@@ -191,6 +193,23 @@ def test_norm_layers_of_other_libraries_are_found() -> None:
     assert all(map(is_normalization, (*layers, LlamaRMSNorm(), nn.RMSNorm(3))))
     weighted = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3))
     assert not any(map(is_normalization, (nn.Linear(3, 3), weighted, nn.Embedding(3, 3))))
+
+
+@pytest.mark.parametrize("parametrize", [weight_norm, spectral_norm, old_weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_what_a_weight_is_made_of_is_a_weight(parametrize: Callable[..., nn.Module]) -> None:
+    """Of ASAM's authors too, who look for "weight" in `parametrizations.weight.original0`."""
+    model = nn.Sequential(parametrize(nn.Linear(3, 3)), nn.LayerNorm(3))
+    modules = Modules([model])
+    with modules.watching([]):
+        pass
+    told = {
+        name: role.weight
+        for (name, _), role in zip(
+            model.named_parameters(), modules.roles(model.parameters()), strict=True
+        )
+    }
+    assert told == {name: "weight" in name for name in told}
 
 
 @pytest.fixture

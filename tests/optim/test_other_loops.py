@@ -101,6 +101,16 @@ def test_modules_beside_the_given_ones_are_noticed_in_the_second_step() -> None:
     assert int(seen) == before + 1
 
 
+def test_a_frozen_model_beside_the_given_one_is_no_mistake() -> None:
+    """As one that a smaller one learns from."""
+    torch._dynamo.utils.counters.clear()  # of other tests
+    whole = HeadOnFeatures()
+    whole.features.requires_grad_(False).eval()
+    optimizer = build("sam", whole.head.parameters(), "sgd", lr=0.1, model=whole.head)
+    for _ in range(3):
+        optimizer.step(closure_of(whole, *batch()))
+
+
 @pytest.mark.parametrize("retain", [True, False])
 @pytest.mark.parametrize("outside", ["loss", "features"])
 def test_a_forward_pass_from_outside_of_the_closure_is_refused(outside: str, retain: bool) -> None:

@@ -79,6 +79,19 @@ def test_the_direction_may_be_clipped_before_the_step() -> None:
     torch.testing.assert_close(flat(model), flat(clipped), rtol=0, atol=1e-9)
 
 
+def test_a_tensor_whose_gradient_is_taken_away_after_the_passes_stays() -> None:
+    """Its moments from the step before do not move it, as they do not in torch."""
+    model = network()
+    optimizer = build("sam", model.parameters(), lr=0.1)
+    for step in range(2):
+        for _ in optimizer.passes():
+            closure_of(model, *batch())()
+        if step == 1:
+            model[0].weight.grad, before = None, model[0].weight.clone()
+        optimizer.step()
+    assert torch.equal(model[0].weight, before)
+
+
 def test_both_ways_to_clip_leave_out_layers_without_a_gradient() -> None:
     """LookSAM's kept sharpness has a part on them, which no step applies."""
     ends = []
