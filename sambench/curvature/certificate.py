@@ -62,9 +62,9 @@ def upper_bound(
     not orthogonal.
     """
     limit = copies * least_overlap(size, failure_probability) ** -2
-    unit = WIDTH * max(abs(largest), *betas)
-    if unit == 0 or betas[-1] == 0:
+    if betas[-1] == 0:
         return largest
+    unit = WIDTH * max(abs(largest), *betas)
     low, points = 0.0, unit * np.exp2(np.arange(DOUBLINGS, dtype=np.float64))
     for _ in range(SUBDIVISIONS + 1):
         beyond = _exceeds(largest + points, alphas, betas, limit)

@@ -134,7 +134,7 @@ def classification_metrics(
     likelihood = np.maximum(probabilities[np.arange(number), labels], np.finfo(float).tiny)
     return {
         "n": number,
-        "loss": float(-np.log(likelihood).mean()),
+        "loss": float(-np.log(likelihood).mean()) + 0.0,  # none is -0.0
         "accuracy": float((predicted == labels).mean()),
         "balanced_accuracy": float(recall.mean()),
         "auroc": auroc(probabilities, labels),

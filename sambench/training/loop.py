@@ -202,7 +202,7 @@ class Training:
             epoch=state.epoch + 1,
             train_loss=float(state.loss_sum) / state.seen,
             train_accuracy=self._share_of_hits(batches[: state.step]),
-            validation_loss=held["loss"] or 0.0 if held else None,
+            validation_loss=held["loss"] if held else None,
             validation_accuracy=held["accuracy"] if held else None,
             lr=state.rate,
             gradient_evaluations=float(state.gradient_evaluations),

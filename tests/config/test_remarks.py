@@ -57,6 +57,13 @@ SGD = {"name": "sam", "base": "sgd", "lr": 0.1}
             "gsam lr_min=0.5 is not below the highest rate, 0.1: the radius is rho_max all along",
         ),
         (
+            {
+                "optimizer": {"name": "gsam", "lr_min": 0.01, "lr_max": 0.005, "lr": 0.1},
+                "schedule": "cosine",
+            },
+            "gsam lr_min=0.01 is not below the highest rate, 0.005: the radius is rho_max",
+        ),
+        (
             {"optimizer": {"name": "sgd", "lr": 0.1, "dampening": 0.5}},
             "dampening does nothing without a momentum",
         ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
 from sambench.curvature.certificate import least_overlap, upper_bound
 from sambench.curvature.krylov import Lanczos
@@ -54,6 +56,20 @@ def test_tightens_with_every_step() -> None:
         bounds.append(upper_bound(run.alphas, run.betas, largest, 60, 1e-3))
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] == pytest.approx(85.3, rel=1e-4)
+
+
+def test_of_a_long_run_it_is_where_its_closed_form_says() -> None:
+    """Of diagonal 0 beside 1 the polynomials are Chebyshev's, p_j(2 cosh t) sinh t = sinh (j+1)t,
+    whose squares overflow in most of the places that are looked at."""
+    with np.errstate(over="raise", invalid="raise"):
+        found = upper_bound([0.0] * 300, [1.0] * 300, 2.0, 1000, 1e-6)
+
+    def excess(t: float) -> float:
+        squares = sum((math.sinh((j + 1) * t) / math.sinh(t)) ** 2 for j in range(301))
+        return squares - least_overlap(1000, 1e-6) ** -2
+
+    expected = 2 * math.cosh(brentq(excess, 1e-4, 1.0))
+    assert found - 2 == pytest.approx(expected - 2, rel=1e-4)
 
 
 def test_is_exact_on_an_invariant_space() -> None:

@@ -106,6 +106,8 @@ def test_small_matrices_are_solved_completely(size: int) -> None:
     expected = list(range(size, 0, -1))
     assert found.values.tolist() == pytest.approx(expected, rel=1e-12)
     assert found.upper_bound == pytest.approx(size, rel=1e-9)
+    with_zero = eigenvalues(with_spectrum(torch.arange(size + 1.0)), k=5)  # which is never certain
+    assert (with_zero.ended_by, with_zero.matvecs) == ("rounding", size + 1)
 
 
 def test_the_top_five_of_a_network() -> None:

@@ -42,6 +42,13 @@ def test_settings_of_a_class_by_its_dotted_name() -> None:
     torch.testing.assert_close(flat(ours), flat(theirs), rtol=0, atol=1e-12)
 
 
+def test_a_setting_of_several_numbers() -> None:
+    found = find_base("torch.optim.Rprop")
+    assert found.complete({"etas": [0.4, 2]}) == {"etas": (0.4, 2.0)}
+    with pytest.raises(ConfigError, match=r"etas=0.4 is not allowed; expected like \[0.5,1.2\]"):
+        found.complete({"etas": 0.4})
+
+
 @pytest.mark.skipif(not hasattr(torch.optim, "Adafactor"), reason="torch below 2.5")
 def test_a_setting_whose_default_is_negative_may_be_so() -> None:
     assert find_base("torch.optim.Adafactor").complete({"beta2_decay": -0.5}) == {

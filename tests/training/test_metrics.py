@@ -159,6 +159,11 @@ def test_a_class_that_is_absent_is_left_out_of_the_means() -> None:
     assert found["balanced_accuracy"] == near(recall)
 
 
+def test_what_is_certain_and_right_has_a_loss_of_zero_without_a_sign() -> None:
+    found = classification_metrics(np.eye(2)[[0, 1, 1]], np.array([0, 1, 1]))
+    assert str(found["loss"]) == "0.0"
+
+
 def test_a_certain_mistake_has_a_finite_loss() -> None:
     found = classification_metrics(np.array([[1.0, 0.0]]), np.array([1]))
     assert found["loss"] == near(-np.log(np.finfo(float).tiny))
