@@ -126,7 +126,7 @@ class Goal:
 
     def needs_another_start(self, run: Lanczos, ritz: RitzValues) -> bool:
         """Whether the bound of the present start stays above the k-th value for good."""
-        if run.exhausted and (self.k > 1 or run.betas[-1] == 0):
+        if run.exhausted and self.k > 1:
             return True
         if self.k == 1 or not self._accepts(ritz):
             return False

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from sambench.errors import ConfigError
@@ -36,10 +34,8 @@ class Muon(torch.optim.Optimizer):
         own = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, {**own, "nesterov": nesterov, "betas": betas, "eps": eps})
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:  # type: ignore[override]
-        """Take one step; without a closure."""
-        if closure is not None:
-            raise ConfigError("base muon takes no closure")
+    def step(self) -> None:  # type: ignore[override]
+        """Take one step."""
         for group in self.param_groups:
             used = [p for p in group["params"] if p.grad is not None]
             muon = functools.partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")

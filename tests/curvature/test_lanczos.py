@@ -100,6 +100,12 @@ def test_the_zero_matrix_has_zero_eigenvalues() -> None:
     assert (found.upper_bound, found.lower_bound, found.lowest) == (0, 0, 0)
 
 
+def test_of_a_multiple_of_the_identity_each_start_sees_one_vector() -> None:
+    found = eigenvalues(DenseOperator(2.0 * torch.eye(9).double()), k=3)
+    assert found.values.tolist() == pytest.approx([2, 2, 2], rel=1e-12)
+    assert (found.converged, found.matvecs) == (True, 3)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_small_matrices_are_solved_completely(size: int) -> None:
     found = eigenvalues(with_spectrum(torch.arange(1.0, size + 1)), k=5)

@@ -107,6 +107,24 @@ def small_transformer(size: int) -> nn.Module:
 
 
 @pytest.mark.parametrize(
+    ("build", "lacks"),
+    [
+        (partial(network, 1), "1.bias"),
+        (partial(network, 1, "timm:vit_tiny_patch16_224"), "pos_embed"),
+        (lambda: small_transformer(64), "encoder.pos_embedding"),
+    ],
+)
+def test_a_tensor_that_the_file_lacks_keeps_its_random_values(
+    tmp_path: Path, build: Callable[[], nn.Module], lacks: str
+) -> None:
+    target = build()
+    state, before = target.state_dict(), target.state_dict()[lacks].clone()
+    loaded = load_backbone(target, as_state(tmp_path, {k: state[k] for k in state if k != lacks}))
+    assert lacks in loaded.new
+    assert torch.equal(target.state_dict()[lacks], before)
+
+
+@pytest.mark.parametrize(
     "build",
     [partial(network, 1, "timm:vit_tiny_patch16_224", 2), small_transformer],
     ids=["timm", "torchvision"],

@@ -99,6 +99,11 @@ def test_a_base_that_was_made_already() -> None:
         SAM(model.parameters(), ADAM(model.parameters()))  # type: ignore[arg-type]
 
 
+def test_a_parameter_in_place_of_parameters() -> None:
+    with pytest.raises(TypeError, match="params argument given to the optimizer should be an iter"):
+        SAM(nn.Parameter(torch.ones(2)))  # type: ignore[arg-type]
+
+
 def test_complex_parameters() -> None:
     with pytest.raises(ConfigError, match="complex parameters are not supported; use torch"):
         build("sam", [nn.Parameter(torch.ones(2, dtype=torch.complex64))], lr=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,18 @@ def test_a_setting_of_several_numbers() -> None:
     assert found.complete({"etas": [0.4, 2]}) == {"etas": (0.4, 2.0)}
     with pytest.raises(ConfigError, match=r"etas=0.4 is not allowed; expected like \[0.5,1.2\]"):
         found.complete({"etas": 0.4})
+
+
+class Loose(torch.optim.SGD):
+    """A base that says nothing of its settings."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+
+
+def test_of_a_class_that_names_no_settings_any_may_be_given() -> None:
+    given = {"nesterov": True, "momentum": 0.9, "mode": "fast"}
+    assert find_base(f"{__name__}.Loose").complete(given) == given
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Adafactor"), reason="torch below 2.5")

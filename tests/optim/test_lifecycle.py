@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,22 @@ def test_a_pickled_optimizer_comes_back(name: str) -> None:
 
 def test_what_build_makes_is_an_instance_of_the_public_class() -> None:
     assert isinstance(build("sam", network().parameters()), sambench.optim.SAM)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_group_that_is_added_has_the_settings_that_it_does_not_name(name: str) -> None:
+    ends = []
+    for later in (True, False):
+        model = network()
+        first, *others = model.parameters()
+        groups: list[Any] = [{"params": [first]}, {"params": others, "lr": 0.02}]
+        optimizer = build(name, groups[:1] if later else groups, lr=0.01)
+        if later:
+            optimizer.add_param_group(groups[1])
+        for step in range(3):
+            optimizer.step(closure_of(model, *batch(step)))
+        ends.append(flat(model))
+    assert torch.equal(*ends)
 
 
 @pytest.mark.parametrize("by_passes", [False, True])

@@ -82,34 +82,44 @@ def test_gcsam_follows_its_formula(norm: str, center_descent: bool) -> None:
     torch.testing.assert_close(direction, expected, **TOLERANCE)
 
 
+def wsam_rule(g: Tensor, a: Tensor, b: Tensor, gamma: Tensor) -> Tensor:
+    return g + gamma / (1 - gamma) * (a - g)
+
+
+def gsam_rule(g: Tensor, a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+    return a - alpha * (g - g @ a / (a @ a) * a)
+
+
+def crsam_rule(g: Tensor, a: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    return a + gamma * (a + b - 2 * g) + beta * (a - b)
+
+
 @pytest.mark.parametrize(
-    ("name", "settings", "rule"),
+    ("name", "shared", "apart", "rule"),
     [
-        ("wsam", {"gamma": (0.5, 0.8)}, lambda g, a, b, gamma: g + gamma / (1 - gamma) * (a - g)),
-        (
-            "crsam",
-            {"gamma": (0.5, 0.8), "beta": (0.3, 0.1)},
-            lambda g, a, b, gamma, beta: a + gamma * (a + b - 2 * g) + beta * (a - b),
-        ),
+        ("wsam", {"rho": 0.3}, {"gamma": (0.5, 0.8)}, wsam_rule),
+        ("wsam", {"rho": 0.3, "decouple": False}, {"gamma": (0.5, 0.8)}, wsam_rule),
+        ("gsam", {"rho_max": 0.3}, {"alpha": (0.5, 2.0)}, gsam_rule),
+        ("crsam", {"rho": 0.3}, {"gamma": (0.5, 0.8), "beta": (0.3, 0.1)}, crsam_rule),
     ],
 )
 def test_groups_may_weigh_the_parts_of_a_direction_each_by_its_own(
-    name: str, settings: dict[str, tuple[float, float]], rule: Any
+    name: str, shared: dict[str, Any], apart: dict[str, tuple[float, float]], rule: Any
 ) -> None:
     model = network()
     parts, weights = (list(model.parameters())[:2], list(model.parameters())[2:]), flat(model)
     groups = [
-        {"params": part, **{key: values[place] for key, values in settings.items()}}
+        {"params": part, **{key: values[place] for key, values in apart.items()}}
         for place, part in enumerate(parts)
     ]
-    build(name, groups, "sgd", lr=1.0, rho=0.3).step(closure_of(model, *batch()))
+    build(name, groups, "sgd", lr=1.0, **shared).step(closure_of(model, *batch()))
     g = gradient_at(network(), weights, *batch())
     e = 0.3 * g / g.norm()
     a, b = (gradient_at(network(), weights + sign * e, *batch()) for sign in (1, -1))
     counts = torch.tensor([sum(p.numel() for p in part) for part in parts])
     each = [
         torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)
-        for values in settings.values()
+        for values in apart.values()
     ]
     torch.testing.assert_close(weights - flat(model), rule(g, a, b, *each), **TOLERANCE)
 

@@ -118,11 +118,15 @@ def test_groups_may_have_their_own_radius() -> None:
         {"params": parameters[2:], "rho": 0.4},
     ]
     optimizer = build("sam", groups, "sgd", lr=1.0)
+    optimizer.observing = True
     before = flat(model)
     optimizer.step(closure_of(model, *batch()))
     closure_of(plain, *batch())()
     gradients = [p.grad for p in plain.parameters()]
     norm = torch.cat([g.reshape(-1) for g in gradients if g is not None]).norm()
+    second = torch.cat([g.reshape(-1) for g in gradients[2:] if g is not None]).norm()
+    assert optimizer.observation is not None
+    assert optimizer.observation.epsilon_norm == pytest.approx(float(0.4 * second / norm))
     with torch.no_grad():
         for parameter, gradient in list(zip(plain.parameters(), gradients, strict=True))[2:]:
             parameter.add_(0.4 * gradient / norm)
