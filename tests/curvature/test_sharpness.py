@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,8 @@ def test_worst_case_at_a_stationary_point() -> None:
     model = Weights(torch.zeros(60, dtype=torch.float64))
     found = worst_case_sharpness(model, quadratic(matrix), scaled_samples([1.0]), 0.1, steps=60)
     assert found.value == pytest.approx(0.005 * 85.3, rel=1e-3)
+    step = step_sharpness(model, quadratic(matrix), scaled_samples([1.0]), 0.1)
+    assert step.value == 0
 
 
 def test_a_maximum_is_no_sharper_than_itself() -> None:
@@ -165,10 +168,63 @@ def test_an_ascent_that_rises_but_finds_nothing_better_goes_back_with_half_the_s
     assert [(n, float(asked[n][0])) for n in back[:3]] == [(0, 0.0), (9, 3.0), (12, 1.5)]
 
 
+def test_an_ascent_that_finds_better_at_each_step_keeps_its_step_and_momentum() -> None:
+    """Against the formula of Auto-PGD, in numpy: steps of 2 rho, 0.75 of each, 0.25 of the last."""
+    source, asked, ways = torch.Generator(), list[Tensor](), torch.eye(2).double()
+
+    def function(point: Tensor) -> tuple[float, Tensor]:
+        asked.append(point)
+        return float(len(asked)), ways[len(asked) % 2]
+
+    assert maximise(function, torch.zeros(2).double(), Ball(4.0, 2, ways[0], source), 12) == 13
+
+    def project(x: np.ndarray) -> np.ndarray:
+        return x * min(1.0, 4.0 / np.linalg.norm(x))
+
+    before = np.zeros(2)
+    point = project(8.0 * ways[1].numpy())
+    for number in range(2, 13):
+        np.testing.assert_allclose(asked[number - 1], point, rtol=1e-12, atol=1e-12)
+        step = project(point + 8.0 * ways[number % 2].numpy()) - point
+        before, point = point, project(point + 0.75 * step + 0.25 * (point - before))
+
+
+@pytest.mark.parametrize("p", [2, "inf"])
+def test_a_random_start_is_anywhere_on_the_ball(p: Any) -> None:
+    found = Ball(3.0, p, torch.zeros(1000).double(), torch.Generator().manual_seed(0)).random()
+    if p == 2:
+        assert float(found.norm()) == pytest.approx(3.0)
+    else:
+        assert float(found.abs().max()) == pytest.approx(3.0, rel=0.02)
+        assert float(found.std()) == pytest.approx(3.0 / math.sqrt(3), rel=0.1)
+    assert abs(float(found.mean())) < 0.2
+
+
+def test_another_start_may_find_another_hill() -> None:
+    """Of the rectangle's corners (0.1, 2.09) is the highest: 1.77105, and -1.095 in the middle."""
+    matrix = torch.tensor([[1.0, -2.0], [-2.0, 1.0]]).double()
+    model, loss = Weights(torch.tensor([1.0, 1.1], dtype=torch.float64)), quadratic(matrix)
+    one, five = (
+        worst_case_sharpness(
+            model, loss, scaled_samples([1.0]), 0.9, ball="adaptive-linf", restarts=n
+        )
+        for n in (1, 5)
+    )
+    assert one.value < 2 < five.value
+    assert five.value == pytest.approx(2.86605)
+
+
 def test_more_starts_find_no_less() -> None:
-    model, data = build(mlp), batches((8, 3), (6,))
-    arguments = (model, functional.cross_entropy, data, 1.0)
-    one, three = (worst_case_sharpness(*arguments, restarts=n) for n in (1, 3))
+    model, data, told = build(mlp), batches((8, 3), (6,)), list[tuple[int, int]]()
+    one, three = (
+        worst_case_sharpness(
+            *(model, functional.cross_entropy, data, 1.0), restarts=n,
+            on_progress=lambda *done: told.append(done),
+        )
+        for n in (1, 3)
+    )  # fmt: skip
+    assert told == [(1, 2), (2, 2)] * 2
+    assert one.definition == "worst-case-l2"
     assert one.value <= three.value
     assert three.cost.gradients == 3 * one.cost.gradients
     assert one.stderr is not None
@@ -199,9 +255,12 @@ def test_the_average_case_of_a_network(adaptive: bool) -> None:
     model, data = build(mlp), batches((8, 3), (6,))
     rho, scale = 1e-3, flat_weights(model).abs() if adaptive else torch.ones(1)
     exact = 0.5 * rho**2 * float((scale**2 * exact_hessian(model, data).diagonal()).sum())
+    told = list[tuple[int, int]]()
     found = average_sharpness(
-        model, functional.cross_entropy, data, rho, adaptive=adaptive, pairs=200
-    )
+        *(model, functional.cross_entropy, data, rho), adaptive=adaptive, pairs=200,
+        on_progress=lambda *done: told.append(done),
+    )  # fmt: skip
+    assert told == [(number, 200) for number in range(1, 201)]
     assert found.stderr is not None
     assert 0 < found.stderr < 0.2 * exact
     assert abs(found.value - exact) < 4 * found.stderr
