@@ -101,6 +101,15 @@ def test_the_picture_does_not_depend_on_the_scale(factor: float) -> None:
     np.testing.assert_allclose(factor * scaled.density, plain.density, rtol=1e-5, atol=1e-9)
 
 
+def test_random_signs_know_the_trace_of_a_diagonal_matrix() -> None:
+    """Each z'Dz is the trace; a direction from the sphere weighs the entries at random."""
+    H = DenseOperator(torch.arange(1.0, 21.0).double().diag())
+    signs, sphere = (density(H, steps=5, start=start) for start in ("rademacher", "sphere"))
+    assert (signs.start, sphere.start) == ("rademacher", "sphere")
+    assert (signs.trace, signs.trace_stderr) == pytest.approx((210, 0), rel=1e-10, abs=1e-8)
+    assert sphere.trace_stderr > 1
+
+
 def test_an_operator_of_zeros() -> None:
     found = density(DenseOperator(torch.zeros(20, 20, dtype=torch.float64)))
     assert (found.mean, found.second, found.zero_mass) == (0, 0, 1)
