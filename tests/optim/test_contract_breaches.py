@@ -204,6 +204,14 @@ class Unmoved(Faithful):
         return gradient()
 
 
+class Returning(Faithful):
+    """The last of its passes is at the weights themselves."""
+
+    def direction(self, gradient: Any) -> Any:
+        g_a = super().direction(gradient).clone()
+        return g_a.toward_(gradient(), 0.1)
+
+
 class Shadowing(Faithful):
     """It has a radius of its own, whatever a run sets."""
 
@@ -232,7 +240,7 @@ def test_a_faithful_method_keeps_all(broken: Any) -> None:
 
 @pytest.mark.parametrize(
     ("method", "passes", "adaptive"),
-    [(Third, 4 / 3, False), (Seeking, 2.5, True), (Annealed, 2, False)],
+    [(Third, 4 / 3, False), (Seeking, 2.5, True), (Annealed, 2, False), (Returning, 3, False)],
 )
 def test_what_a_method_may_do_is_no_breach(
     broken: Any, method: type[Method], passes: float, adaptive: bool
