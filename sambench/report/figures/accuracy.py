@@ -154,7 +154,7 @@ def ranks(material: Material) -> Drawn:
     ]
     if len(tables) < LEAST_BLOCKS:
         found = counted(len(tables), "setting")
-        return f"{found} (data set and model); ranks need {LEAST_BLOCKS} at least"
+        return f"{found}; ranks need {LEAST_BLOCKS} at least"
     names = [label for label in tables[0] if all(label in table for table in tables)]
     if len(names) < 2:
         return "fewer than two optimizers have runs in every setting"

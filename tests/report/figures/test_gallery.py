@@ -61,7 +61,7 @@ def test_every_kind_that_one_setting_can_have(add: RunMaker, store: Store) -> No
     assert said(made) == [
         f"Cost to a target accuracy, {NAME}: the baseline's runs have no validation accuracy to "
         "aim at.",
-        "Critical-difference diagram: 1 setting (data set and model); ranks need 6 at least.",
+        "Critical-difference diagram: 1 setting; ranks need 6 at least.",
     ]
     validated = study(add, ["adam", "sam"], 2, validation=True, batch_size=8)
     assert any("targets" in stem for stem in stems(draw_gallery(material_of(validated, store))))
