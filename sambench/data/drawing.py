@@ -46,7 +46,7 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
         title, number = prepared.classes[label], len(members[label])
         draw.text((MARGIN + 16, top + 14), title, INK, font_size=23)
         after = MARGIN + 16 + draw.textlength(title, font_size=23) + 14
-        share = f"{number:,} images, {number / len(prepared):.0%}"
+        share = f"{number:,} images, {100 * number / len(prepared):.0f} %"
         draw.text((after, top + 20), share, FAINT, font_size=17)
         for place, index in enumerate(indices):
             row, column = divmod(place, COLUMNS)

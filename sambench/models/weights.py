@@ -118,8 +118,8 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
         missing = next(name for name in backbone if name not in fitting)
         found, near = given.get(missing), did_you_mean(missing, given)
         raise ModelError(
-            f"the weights {path} are another network's: they fill {share:.0%} of its backbone; "
-            f"it has no {missing!r} of shape {tuple(own[missing].shape)}"
+            f"the weights {path} are another network's: they fill {100 * share:.0f} % of its "
+            f"backbone; it has no {missing!r} of shape {tuple(own[missing].shape)}"
             + (near if found is None else f", but one of {tuple(found.shape)} and {found.dtype}")
         )
     if unlike := [name for name in backbone if name in given and name not in fitting]:

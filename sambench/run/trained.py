@@ -52,7 +52,9 @@ class TrainedRun:
 
     def __str__(self) -> str:
         accuracy = (self.record.final or {})["test"]["accuracy"]
-        return f"{self.record.name}: {', '.join(self.classes)}; test accuracy {accuracy:.1%}"
+        return (
+            f"{self.record.name}: {', '.join(self.classes)}; test accuracy {100 * accuracy:.1f} %"
+        )
 
     __repr__ = __str__
 

@@ -33,7 +33,7 @@ def test_a_leak_is_said_with_the_split_that_avoids_it(call: Call, patients: Path
     table = ("--xlsx", patients / "labels.csv")
     done = call("prepare", "folder", *table, "--size", 16, columns=200)
     warning = (
-        "split holdout: 8 of 8 test images (100.0%) share a patient or a copy with training, so "
+        "split holdout: 8 of 8 test images (100.0 %) share a patient or a copy with training, so "
         "its accuracy is too good; `--split patient-5` keeps them together"
     )
     assert warning in done.err
@@ -53,7 +53,7 @@ def test_images_for_validation_are_not_trained_on(call: Call, patients: Path) ->
     (record,) = Path("results/runs").glob("*/run.json")
     leaked = json.loads(record.read_text())["data"]["leaked"]
     assert 0 < leaked < 8
-    assert f"split holdout: {leaked} of 8 test images ({leaked / 8:.1%}) share" in done.err
+    assert f"split holdout: {leaked} of 8 test images ({100 * leaked / 8:.1f} %) share" in done.err
 
 
 def test_every_file_is_accounted_for_in_what_programs_read(call: Call, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path)
     assert call(*prepare, "--drop-duplicates").code == 0
     torn = call("train", "--dataset", "folder", *RUN, "--set", "split=authors", columns=300)
     remedy = "prepare with `--drop-duplicates --drop-conflicts`, then `--split authors` keeps"
-    assert "1 of 20 test images (5.0%) share a copy with training, so its accuracy" in torn.err
+    assert "1 of 20 test images (5.0 %) share a copy with training, so its accuracy" in torn.err
     assert remedy in torn.err
     assert call(*prepare, "--drop-duplicates", "--drop-conflicts").code == 0
     last = call("train", "--dataset", "folder", *RUN, "--set", "split=authors", columns=300)

@@ -177,7 +177,7 @@ def test_position_embeddings_of_other_forms_do_not_end_in_a_traceback(
 
 def test_another_network_s_weights_are_refused(tmp_path: Path) -> None:
     path = as_safetensors(tmp_path, network(1, "resnet18").state_dict())
-    with pytest.raises(ModelError, match=r"are another network's: they fill 0% .* it has no '.*'"):
+    with pytest.raises(ModelError, match=r"are another network's: they fill 0 % .* it has no '.*'"):
         load_backbone(network(2), path)
 
 

@@ -62,8 +62,8 @@ def leak_warning(
         what = "a patient or a copy" if any(prepared.columns.get("patient", ())) else "a copy"
         yield (
             f"split {name}: {tear.leaked:,} of {tear.test:,} test images "
-            f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
-            f"good; {_remedy(prepared, seed)}"
+            f"({100 * tear.leaked / tear.test:.1f} %) share {what} with training, so its accuracy "
+            f"is too good; {_remedy(prepared, seed)}"
         )
 
 
