@@ -178,11 +178,13 @@ class Group:
 
     @functools.cached_property
     def test_over_train(self) -> float:
-        """Mean n_test / n_train of the folds; 0 on one test part."""
-        known = [
-            r.data["test"] / r.data["train"] for r in self.records if r.data and r.data["train"]
-        ]
-        return math.fsum(known) / len(known) if self.folds and known else 0.0
+        """Mean n_test / n_train of the folds, 1 / (k - 1) if unknown; 0 on one test part."""
+        if not self.folds:
+            return 0.0
+        sized = (run.data for run in self.records if run.data and run.data["train"])
+        known = [data["test"] / data["train"] for data in sized]
+        folds = len({found[1] for found in self.repeats})
+        return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
     @functools.cached_property
     def rounding_sd(self) -> float:

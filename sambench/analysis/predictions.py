@@ -166,12 +166,14 @@ def interval_over_images(
 
     Both are drawn, each by itself: their errors add in squares, and so do the half widths of
     Student's intervals, for all of a family at once, over seeds and over images. Both sides are of
-    the same seeds, in one order, and of one split. In points; None for fewer than two seeds or
-    images, or where the runs had different images.
+    the same seeds, in one order. In points; None for fewer than two seeds or images, or where the
+    runs had different images.
     """
     try:
         pairs = [_aligned(one, other) for one, other in zip(baseline, candidate, strict=True)]
     except StoreError:
+        return None
+    if any(not np.array_equal(one.ids, pairs[0][0].ids) for one, _ in pairs):
         return None
     gains = np.array([other.correct.astype(np.int8) - one.correct for one, other in pairs])
     if len(gains) < 2 or gains.shape[1] < 2:

@@ -26,6 +26,9 @@ from msgspec import UNSET, Meta, Struct
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.description import allowed, parts_of
 
+LONGEST_NAME = 200
+"""Letters from which on a message shortens a name."""
+
 T = TypeVar("T")
 Path = tuple[str | int, ...]  # keys and positions that lead from the top of a structure to a value
 
@@ -230,6 +233,6 @@ class _Search:
 
     def _spelled(self, path: Path) -> str:
         return self.joint.join(
-            name if name.isprintable() and len(name) < 200 else shown(name)
+            name if name.isprintable() and len(name) < LONGEST_NAME else shown(name)
             for name in map(str, path)
         )

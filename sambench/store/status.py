@@ -127,18 +127,19 @@ class Survey:
         known = self.known.get(config.id)
         damage: Exception | None
         record, damage = (known, None) if known else self.store.look(config)
-        bound = (record and record.artifacts) or {}
-        left = record and self._wanted(config, record.hessian)
-        used = left or (record and not record.has_shifts(config.shifts))
-        for name, sha256 in bound.items() if DAMAGED in self.retry else ():
+        if record is None or DAMAGED not in self.retry:
+            return record, damage
+        used = self._wanted(config, record.hessian) or not record.has_shifts(config.shifts)
+        for name, sha256 in (record.artifacts or {}).items():
             if name == WEIGHTS and not (used or (folder / name).exists()):  # they may be deleted
                 continue
             try:
                 read_checked(folder / name, sha256)
             except OSError as error:
-                damage = DamagedError(f"{folder / name} cannot be read ({error.strerror})")
+                said = f"{folder / name} cannot be read ({error.strerror})"
+                return record, DamagedError(said)
             except DamagedError as error:
-                damage = error
+                return record, error
         return record, damage
 
     def _owner(self, folder: Path, clock: Callable[[], float]) -> str:

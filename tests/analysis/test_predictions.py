@@ -182,6 +182,8 @@ def test_an_interval_over_seeds_and_images_is_that_of_both() -> None:
         assert found == pytest.approx((middle - half, middle + half))
     assert interval_over_images(sides[0][:1], sides[1][:1]) is None
     assert interval_over_images(sides[0], [of_guesses([True] * 299)] * 5) is None
+    elsewhere = dataclasses.replace(sides[0][0], ids=np.array([f"other {k}" for k in range(300)]))
+    assert interval_over_images([elsewhere, *sides[0][1:]], [elsewhere, *sides[1][1:]]) is None
     alike = [of_guesses([True] * 8)] * 2  # of which no image differs: no certainty
     assert interval_over_images(alike, alike) is not None
     assert interval_over_images(alike, alike) != (0.0, 0.0)

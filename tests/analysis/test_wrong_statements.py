@@ -736,3 +736,13 @@ def test_seeds_that_tie_by_chance_bound_no_loss_at_nothing(make_runs: StudyMaker
     summary = summarize(study.groups[0], study.groups[0].lines[0], find_metric("accuracy"))
     half = stats.t.ppf(0.975, 1) * error
     assert (summary.low, summary.high) == pytest.approx((75 - half, min(75 + half, 100)))
+
+
+def test_folds_of_unknown_sizes_are_taken_for_those_of_k(make_record: RecordMaker) -> None:
+    """Five folds: n_test / n_train is 1 / 4, and no interval is that of independent seeds."""
+    folds = {"split": "kfold-5"}
+    runs = [make_record(seed=0, fold=k, accuracy=0.7 + k / 100, **folds) for k in range(1, 6)]
+    (known,) = build_groups(on_images(100, runs), "adam")
+    (unknown,) = build_groups([replace(run, data=None) for run in runs], "adam")
+    assert known.test_over_train == pytest.approx(0.25)
+    assert unknown.test_over_train == 0.25

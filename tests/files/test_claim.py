@@ -475,18 +475,6 @@ def test_without_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert claim.owner.pid == os.getpid()
 
 
-def test_a_link_whose_answer_was_lost_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = os.link
-
-    def twice(source: Path, target: Path) -> None:
-        link(source, target)
-        link(source, target)
-
-    monkeypatch.setattr(os, "link", twice)
-    with claiming(path) as claim:
-        claim.check()
-
-
 @pytest.mark.parametrize("stale", [False, True])
 def test_of_many_processes_one_wins(tmp_path: Path, stale: bool) -> None:
     """All rush at a free claim, or at that of a dead owner, ten times over."""
